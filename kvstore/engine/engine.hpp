@@ -1,0 +1,127 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include <kvstore/engine/dialect.hpp>
+#include <kvstore/engine/function_ref.hpp>
+#include <kvstore/stats.hpp>
+
+/// The seam between the store and what keeps its rows. It is SQL-shaped and row-shaped: a feature
+/// of the store adds a text, not a virtual function.
+namespace kvstore::engine {
+
+/// What stands in a column that holds a type which the store never stores, such as a BLOB.
+struct Stranger {
+  bool operator==(const Stranger&) const = default;
+};
+
+/// One column or parameter. Text is borrowed: a parameter for the length of the call, a column
+/// until the callback returns.
+using Value = std::variant<std::monostate, std::int64_t, double, std::string_view, Stranger>;
+
+using Row = std::span<const Value>;
+
+/// Sees one row of a result; false ends the statement. It must not use the connection.
+using OnRow = FunctionRef<bool(Row)>;
+
+/// The parameters of the next execution; an empty row ends the series.
+using NextRow = FunctionRef<Row()>;
+
+/// Told how many rows one execution of a series changed.
+using OnResult = FunctionRef<void(std::int64_t changed)>;
+
+enum class Access : std::uint8_t { read, write };
+
+/// `lost`: the engine has ended the transaction by itself, or the connection is not to be trusted.
+enum class State : std::uint8_t { idle, open, lost };
+
+/// One connection; used by one thread at a time. Errors are `kvstore::Error`.
+class Connection {
+ public:
+  Connection() = default;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  Connection(Connection&&) = delete;
+  Connection& operator=(Connection&&) = delete;
+  virtual ~Connection() = default;
+
+  /// Runs one statement and returns how many rows it changed. `sql` is prepared once and kept.
+  virtual std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) = 0;
+
+  /// Runs one statement for each row of parameters. `on_result` may run further statements.
+  virtual void run_many(std::string_view sql, NextRow next_row, OnResult on_result) = 0;
+
+  /// Starts a transaction. A read transaction sees one moment from here on; a write transaction
+  /// holds the write lock from here on, or throws `busy` after `patience`.
+  virtual void begin(Access access, std::chrono::milliseconds patience) = 0;
+
+  /// Throws: `outcome_unknown`, here only, when nobody can know whether the commit happened. After
+  /// any error the transaction is over or can be rolled back.
+  virtual void commit() = 0;
+
+  virtual void rollback() noexcept = 0;
+  [[nodiscard]] virtual State state() const noexcept = 0;
+
+  /// For statements that return no rows.
+  std::int64_t run(std::string_view sql, Row parameters = {}) {
+    return run(sql, parameters, [](Row) { return true; });
+  }
+};
+
+/// Lends the store's idle write connection, in its turn among the writers of this process.
+using WithWriter = FunctionRef<void(FunctionRef<void(Connection&)>)>;
+
+/// What is true of every connection to an engine.
+struct Traits {
+  bool one_writer = true;       ///< The engine admits one write transaction at a time.
+  bool one_connection = false;  ///< There is only one connection, which all calls share.
+};
+
+/// How much the engine wants `tidy`. `urgent`: the next write should wait for it.
+enum class Need : std::uint8_t { none, soon, urgent };
+
+/// What `tidy` achieved.
+enum class Tidied : std::uint8_t { done, incomplete };
+
+/// One database.
+class Engine {
+ public:
+  Engine() = default;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  Engine(Engine&&) = delete;
+  Engine& operator=(Engine&&) = delete;
+  virtual ~Engine() = default;
+
+  virtual std::unique_ptr<Connection> connect(Access role) = 0;
+
+  /// How many commits of anybody the engine has counted; any difference, either way, means that
+  /// somebody committed. 0 where it cannot be known.
+  [[nodiscard]] virtual std::uint64_t mark() const noexcept = 0;
+
+  /// Whether `tidy` is due. `others_write`: another process committed within the last minute.
+  [[nodiscard]] virtual Need need_to_tidy(bool others_write) const noexcept = 0;
+
+  /// Housekeeping beside readers and writers: bounds the write-ahead log.
+  virtual Tidied tidy(WithWriter with_writer) = 0;
+
+  /// Sizes and versions, asked over `connection`.
+  virtual Stats facts(Connection& connection) = 0;
+
+  /// Whether the database is still in the shape in which it was opened; a text for each defect.
+  virtual std::vector<std::string> defects(Connection& connection) = 0;
+
+  [[nodiscard]] virtual const Dialect& dialect() const noexcept = 0;
+  [[nodiscard]] virtual Traits traits() const noexcept = 0;
+
+  /// What error messages call the database: a quoted path.
+  [[nodiscard]] virtual const std::string& name() const noexcept = 0;
+};
+
+}  // namespace kvstore::engine

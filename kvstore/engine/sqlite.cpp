@@ -1,0 +1,229 @@
+#include <sys/stat.h>
+
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include <kvstore/engine/fork_guard.hpp>
+#include <kvstore/engine/sqlite.hpp>
+#include <kvstore/engine/sqlite_connection.hpp>
+#include <kvstore/engine/sqlite_open.hpp>
+#include <kvstore/engine/sqlite_schema.hpp>
+#include <kvstore/engine/sqlite_wal.hpp>
+
+namespace kvstore::engine {
+namespace {
+
+constexpr Dialect sqlite_dialect{.key_ceiling = "\xFF"};  // no UTF-8 text has this byte
+
+std::int64_t pragma_number(Connection& connection, std::string_view pragma) {
+  std::int64_t number = 0;
+  connection.run(pragma, {}, [&](Row row) {
+    number = std::get<std::int64_t>(row[0]);
+    return true;
+  });
+  return number;
+}
+
+Stats sizes(Connection& connection) {
+  Stats stats;
+  stats.engine = std::string("SQLite ") + sqlite3_libversion();
+  stats.format = sqlite_format;
+  const auto page = static_cast<std::uint64_t>(pragma_number(connection, "PRAGMA page_size"));
+  const auto pages = static_cast<std::uint64_t>(pragma_number(connection, "PRAGMA page_count"));
+  const auto idle = static_cast<std::uint64_t>(pragma_number(connection, "PRAGMA freelist_count"));
+  stats.file_bytes = pages * page;
+  stats.used_bytes = (pages - idle) * page;
+  const int version = sqlite3_libversion_number();
+  const bool mended = version >= 3051003 || version == 3050007 || version == 3044006;
+  stats.engine_has_wal_reset_bug = !mended;
+  return stats;
+}
+
+std::vector<std::string> integrity_defects(Connection& connection) {
+  std::vector<std::string> defects;
+  connection.run("PRAGMA integrity_check", {}, [&](Row row) {
+    const auto* text = std::get_if<std::string_view>(row.data());
+    if (text != nullptr && *text != "ok") defects.emplace_back(*text);
+    return true;
+  });
+  return defects;
+}
+
+std::vector<std::string> all_defects(Connection& connection, const std::string& name) {
+  std::vector<std::string> defects = integrity_defects(connection);
+  auto& sqlite = static_cast<SqliteConnection&>(connection);
+  for (std::string& defect : schema_defects(sqlite.handle(), name)) {
+    defects.push_back(std::move(defect));
+  }
+  return defects;
+}
+
+class MemoryEngine final : public Engine {
+ public:
+  explicit MemoryEngine(const Options& options)
+      : database_(open_memory(options)), busy_timeout_(options.busy_timeout) {
+    Patience patience(options.busy_timeout);
+    upgrade_schema(database_.get(), name_, patience);
+  }
+
+  std::unique_ptr<Connection> connect(Access /*role*/) override {
+    return std::make_unique<SqliteConnection>(database_, name_, busy_timeout_);
+  }
+  [[nodiscard]] std::uint64_t mark() const noexcept override { return 0; }
+  [[nodiscard]] Need need_to_tidy(bool /*others_write*/) const noexcept override {
+    return Need::none;
+  }
+  Tidied tidy(WithWriter /*with_writer*/) override { return Tidied::done; }
+  Stats facts(Connection& connection) override { return sizes(connection); }
+  std::vector<std::string> defects(Connection& connection) override {
+    return all_defects(connection, name_);
+  }
+  [[nodiscard]] const Dialect& dialect() const noexcept override { return sqlite_dialect; }
+  [[nodiscard]] Traits traits() const noexcept override { return {.one_connection = true}; }
+  [[nodiscard]] const std::string& name() const noexcept override { return name_; }
+
+ private:
+  std::string name_ = "\":memory:\"";
+  std::shared_ptr<sqlite3> database_;
+  std::chrono::milliseconds busy_timeout_;
+};
+
+class FileEngine final : public Engine {
+ public:
+  FileEngine(std::string_view path, const Options& options)
+      : options_(options), file_(path, options) {
+    if (file_.existed()) register_open_file();
+    Patience patience(options.busy_timeout);
+    for (;;) {
+      try {
+        first_ = open_first(patience);
+        break;
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::busy || !patience.wait()) throw;
+      }
+    }
+    if (!file_.existed()) register_open_file();
+  }
+
+  std::unique_ptr<Connection> connect(Access role) override {
+    const std::lock_guard lock(mutex_);
+    if (first_ != nullptr) {
+      return std::make_unique<SqliteConnection>(std::exchange(first_, nullptr), file_.name(),
+                                                options_.busy_timeout);
+    }
+    if (immutable_) return std::make_unique<ImmutableConnection>(file_, options_);
+    std::shared_ptr<sqlite3> database = file_.open(options_);
+    auto connection =
+        std::make_unique<SqliteConnection>(database, file_.name(), options_.busy_timeout);
+    // A lost writer is replaced; the index must outlive it.
+    if (role == Access::write) anchor_ = std::move(database);
+    return connection;
+  }
+
+  [[nodiscard]] std::uint64_t mark() const noexcept override { return index_.changes(); }
+
+  [[nodiscard]] Need need_to_tidy(bool others_write) const noexcept override {
+    // Appending to the log needs longer to become durable (224 to 319 µs) than overwriting it in
+    // place (134 to 156), so a durable log is kept short. Programs that write with plain SQL start
+    // checkpoints of their own, unguarded, at 1,000 frames: be there before them.
+    constexpr std::uint32_t durable_frames = 1000;
+    constexpr std::uint32_t normal_frames = 12000;
+    constexpr std::uint32_t shared_frames = 900;
+    constexpr std::uint64_t largest_log = 60U << 20U;
+    const std::uint32_t frames = index_.frames();
+    if (std::uint64_t{frames} * index_.page_bytes() >= largest_log) return Need::urgent;
+    const std::uint32_t due = others_write                              ? shared_frames
+                              : options_.durability == Durability::full ? durable_frames
+                                                                        : normal_frames;
+    return frames >= due ? Need::soon : Need::none;
+  }
+
+  Tidied tidy(WithWriter with_writer) override {
+    if (!checkpoint_) {
+      checkpoint_.emplace(file_.open(options_), file_.open(options_), index_, file_.name());
+    }
+    return checkpoint_->run(with_writer);
+  }
+
+  Stats facts(Connection& connection) override {
+    Stats stats = sizes(connection);
+    struct stat facts {};
+    if (stat((file_.path() + "-wal").c_str(), &facts) == 0) {
+      stats.wal_bytes = static_cast<std::uint64_t>(facts.st_size);
+    }
+    return stats;
+  }
+
+  std::vector<std::string> defects(Connection& connection) override {
+    return all_defects(connection, file_.name());
+  }
+  [[nodiscard]] const Dialect& dialect() const noexcept override { return sqlite_dialect; }
+  [[nodiscard]] Traits traits() const noexcept override { return {}; }
+  [[nodiscard]] const std::string& name() const noexcept override { return file_.name(); }
+
+ private:
+  void register_open_file() {
+    const FileId id = file_.id();
+    open_file_.emplace(id.device, id.inode);
+  }
+
+  /// The first connection recognises the file, and brings it up to date where that is needed.
+  std::shared_ptr<sqlite3> open_first(Patience& patience) {
+    const bool had_log = file_.has_log();
+    immutable_ = options_.read_only && !had_log;
+    if (immutable_) {
+      refuse_old_schema(file_.open_immutable(options_).get());
+      return nullptr;
+    }
+    // Closing a file that turns out to be somebody else's must not write to it.
+    std::shared_ptr<sqlite3> database = file_.open(options_, had_log);
+    if (options_.read_only) {
+      refuse_old_schema(database.get());
+    } else {
+      if (examine_schema(database.get(), file_.name()) != Schema::current) {
+        upgrade_schema(database.get(), file_.name(), patience);
+      }
+      use_wal(database.get(), file_.name(), patience);
+    }
+    sqlite3_db_config(database.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+    index_ = WalIndex(database.get());
+    if (!index_.mapped()) {
+      // It exists once something was read in WAL mode.
+      execute(database.get(), "SELECT 1 FROM kv_floor", file_.name());
+      index_ = WalIndex(database.get());
+    }
+    anchor_ = database;
+    return database;
+  }
+
+  void refuse_old_schema(sqlite3* database) const {
+    if (examine_schema(database, file_.name()) == Schema::current) return;
+    throw Error(ErrorCode::read_only,
+                file_.name() +
+                    " has an older layout, which a read-only store cannot bring up to "
+                    "date; open it once without Options::read_only");
+  }
+
+  Options options_;
+  DatabaseFile file_;
+  bool immutable_ = false;
+  WalIndex index_;
+  std::mutex mutex_;                 ///< Guards what `connect` changes.
+  std::shared_ptr<sqlite3> anchor_;  ///< Keeps `index_` mapped.
+  std::shared_ptr<sqlite3> first_;   ///< Opened already, for whoever connects first.
+  std::optional<GuardedCheckpoint> checkpoint_;
+  std::optional<OpenFile> open_file_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> open_sqlite_file(std::string_view path, const Options& options) {
+  return std::make_unique<FileEngine>(path, options);
+}
+
+std::unique_ptr<Engine> open_sqlite_memory(const Options& options) {
+  return std::make_unique<MemoryEngine>(options);
+}
+
+}  // namespace kvstore::engine

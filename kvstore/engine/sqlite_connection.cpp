@@ -1,0 +1,249 @@
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <kvstore/engine/sqlite_connection.hpp>
+
+namespace kvstore::engine {
+namespace {
+
+/// Ends the use of a statement, however its loop was left.
+class Use {
+ public:
+  explicit Use(sqlite3_stmt* statement) noexcept : statement_(statement) {}
+  ~Use() noexcept { sqlite3_reset(statement_); }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+  Use(Use&&) = delete;
+  Use& operator=(Use&&) = delete;
+
+ private:
+  sqlite3_stmt* statement_;
+};
+
+int bind(sqlite3_stmt* statement, int index, const Value& value) {
+  if (const auto* number = std::get_if<std::int64_t>(&value)) {
+    return sqlite3_bind_int64(statement, index, *number);
+  }
+  if (const auto* real = std::get_if<double>(&value)) {
+    return sqlite3_bind_double(statement, index, *real);
+  }
+  if (const auto* text = std::get_if<std::string_view>(&value)) {
+    const char* data = text->data() == nullptr ? "" : text->data();
+    return sqlite3_bind_text64(statement, index, data, text->size(), SQLITE_STATIC, SQLITE_UTF8);
+  }
+  return sqlite3_bind_null(statement, index);
+}
+
+Value column(sqlite3_stmt* statement, int index) {
+  switch (sqlite3_column_type(statement, index)) {
+    case SQLITE_NULL:
+      return std::monostate();
+    case SQLITE_INTEGER:
+      return std::int64_t{sqlite3_column_int64(statement, index)};
+    case SQLITE_FLOAT:
+      return sqlite3_column_double(statement, index);
+    case SQLITE_TEXT:
+      return column_text(statement, index);
+    default:
+      return Stranger();
+  }
+}
+
+/// Whether a failed write of the log tells that there is no room: then its last frame is
+/// incomplete, and nothing was committed. SQLite says so itself only for ENOSPC.
+bool is_full(int code, int cause) noexcept {
+  return code == SQLITE_IOERR_WRITE && (cause == EFBIG || cause == EDQUOT || cause == ENOSPC);
+}
+
+}  // namespace
+
+SqliteConnection::SqliteConnection(std::shared_ptr<sqlite3> database, std::string name,
+                                   std::chrono::milliseconds busy_timeout)
+    : database_(std::move(database)),
+      name_(std::move(name)),
+      busy_timeout_(busy_timeout),
+      patience_(busy_timeout) {
+  sqlite3_busy_handler(database_.get(), on_busy, this);
+}
+
+void SqliteConnection::replace_handle(std::shared_ptr<sqlite3> database) {
+  statements_.clear();
+  database_ = std::move(database);
+  sqlite3_busy_handler(database_.get(), on_busy, this);
+}
+
+int SqliteConnection::on_busy(void* self, int /*count*/) noexcept {
+  try {
+    return static_cast<SqliteConnection*>(self)->patience_.wait() ? 1 : 0;
+  } catch (...) {
+    return 0;
+  }
+}
+
+sqlite3_stmt* SqliteConnection::prepared(std::string_view sql) {
+  const auto found = statements_.find(sql);
+  if (found != statements_.end()) return found->second.get();
+  Statement statement = prepare(database_.get(), sql, name_);
+  return statements_.emplace(std::string(sql), std::move(statement)).first->second.get();
+}
+
+void SqliteConnection::fail(int code) {
+  // Disk full and I/O errors can end the transaction behind our back.
+  if (in_transaction_ && sqlite3_get_autocommit(database_.get()) != 0) lost_ = true;
+  if (is_busy(code)) raise_busy(patience_, name_);
+  raise(database_.get(), code, "use", name_);
+}
+
+void SqliteConnection::step_all(sqlite3_stmt* statement, Row parameters, OnRow on_row) {
+  const Use use(statement);
+  int index = 0;
+  for (const Value& value : parameters) {
+    const int code = bind(statement, ++index, value);
+    if (code != SQLITE_OK) fail(code);
+  }
+  const int count = sqlite3_column_count(statement);
+  for (;;) {
+    const int code = sqlite3_step(statement);
+    if (code == SQLITE_DONE) return;
+    if (code != SQLITE_ROW) fail(code);
+    columns_.clear();
+    for (int i = 0; i < count; ++i) columns_.push_back(column(statement, i));
+    if (!on_row(columns_)) return;
+  }
+}
+
+std::int64_t SqliteConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
+  if (!in_transaction_) patience_ = Patience(busy_timeout_);
+  sqlite3_stmt* statement = prepared(sql);
+  step_all(statement, parameters, on_row);
+  // A statement that only reads leaves the count of the one before it.
+  return sqlite3_stmt_readonly(statement) != 0 ? 0 : sqlite3_changes64(database_.get());
+}
+
+void SqliteConnection::run_many(std::string_view sql, NextRow next_row, OnResult on_result) {
+  sqlite3_stmt* statement = prepared(sql);
+  for (Row row = next_row(); !row.empty(); row = next_row()) {
+    step_all(statement, row, [](Row) { return true; });
+    on_result(sqlite3_changes64(database_.get()));
+  }
+}
+
+void SqliteConnection::refuse_moved_file() {
+  int moved = 0;
+  sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (moved != 0) {
+    throw Error(ErrorCode::io, "cannot write " + name_ +
+                                   ": the file was deleted, renamed or replaced while it was "
+                                   "open; close the store and open it again");
+  }
+}
+
+int SqliteConnection::step_control(std::string_view sql) noexcept {
+  try {
+    sqlite3_stmt* statement = prepared(sql);
+    const Use use(statement);
+    const int code = sqlite3_step(statement);
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+  } catch (const std::bad_alloc&) {
+    return SQLITE_NOMEM;
+  } catch (...) {
+    return sqlite3_errcode(database_.get());
+  }
+}
+
+void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) {
+  patience_ = Patience(patience);
+  if (access == Access::write) refuse_moved_file();
+  for (;;) {
+    const int code = step_control(access == Access::write ? "BEGIN IMMEDIATE" : "BEGIN");
+    if (code == SQLITE_OK) break;
+    if (!is_busy(code)) fail(code);
+    if (!patience_.wait()) raise_busy(patience_, name_);
+  }
+  in_transaction_ = true;
+  if (access == Access::read) {
+    try {
+      run("SELECT 1 FROM sqlite_master LIMIT 1");  // BEGIN alone does not fix the moment
+    } catch (...) {
+      rollback();
+      throw;
+    }
+  }
+}
+
+void SqliteConnection::commit() {
+  errno = 0;
+  int code = step_control("COMMIT");
+  const int cause = errno;
+  while (is_busy(code) && patience_.wait()) code = step_control("COMMIT");
+  if (code == SQLITE_OK) {
+    in_transaction_ = false;
+    return;
+  }
+  if (is_full(code, cause)) {
+    lost_ = true;
+    throw Error(ErrorCode::full, "cannot write " + name_ + ": " + std::strerror(cause) +
+                                     "; make room; the store then works again as it is");
+  }
+  if ((code & 0xFF) == SQLITE_IOERR) {
+    const std::string cause = sqlite3_errmsg(database_.get());
+    lost_ = true;
+    throw Error(ErrorCode::outcome_unknown,
+                "the commit to " + name_ + " failed: " + cause + " (" + std::to_string(code) +
+                    "); whether it happened cannot be known, read the entries again");
+  }
+  fail(code);
+}
+
+void SqliteConnection::rollback() noexcept {
+  if (sqlite3_get_autocommit(database_.get()) == 0 && step_control("ROLLBACK") != SQLITE_OK) {
+    lost_ = true;
+  }
+  in_transaction_ = false;
+}
+
+State SqliteConnection::state() const noexcept {
+  if (lost_) return State::lost;
+  return in_transaction_ ? State::open : State::idle;
+}
+
+ImmutableConnection::ImmutableConnection(const DatabaseFile& file, Options options)
+    : SqliteConnection(file.open_immutable(options), file.name(), options.busy_timeout),
+      file_(file),
+      options_(std::move(options)),
+      stamp_(file.stamp()) {}
+
+void ImmutableConnection::refresh() {
+  const FileStamp now = file_.stamp();
+  if (now == stamp_) return;
+  replace_handle(now.has_log ? file_.open(options_) : file_.open_immutable(options_));
+  stamp_ = now;
+}
+
+void ImmutableConnection::refuse_changed_file() const {
+  if (!stamp_.has_log && file_.stamp() != stamp_) {
+    throw Error(ErrorCode::busy,
+                "another process wrote " + file_.name() + " while it was being read; read again");
+  }
+}
+
+std::int64_t ImmutableConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
+  if (state() != State::idle) return SqliteConnection::run(sql, parameters, on_row);
+  refresh();
+  const std::int64_t changed = SqliteConnection::run(sql, parameters, on_row);
+  refuse_changed_file();
+  return changed;
+}
+
+void ImmutableConnection::begin(Access access, std::chrono::milliseconds patience) {
+  refresh();
+  SqliteConnection::begin(access, patience);
+}
+
+void ImmutableConnection::commit() {
+  SqliteConnection::commit();
+  refuse_changed_file();
+}
+
+}  // namespace kvstore::engine

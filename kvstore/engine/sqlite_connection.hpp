@@ -1,0 +1,80 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <kvstore/engine/engine.hpp>
+#include <kvstore/engine/sqlite_handle.hpp>
+#include <kvstore/engine/sqlite_open.hpp>
+
+namespace kvstore::engine {
+
+/// A connection to SQLite with its prepared statements.
+class SqliteConnection : public Connection {
+ public:
+  SqliteConnection(std::shared_ptr<sqlite3> database, std::string name,
+                   std::chrono::milliseconds busy_timeout);
+
+  using Connection::run;
+  std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
+  void run_many(std::string_view sql, NextRow next_row, OnResult on_result) override;
+  void begin(Access access, std::chrono::milliseconds patience) override;
+  void commit() override;
+  void rollback() noexcept override;
+  [[nodiscard]] State state() const noexcept override;
+
+  [[nodiscard]] sqlite3* handle() const noexcept { return database_.get(); }
+
+ protected:
+  void replace_handle(std::shared_ptr<sqlite3> database);
+
+ private:
+  struct HashText {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  using Statements = std::unordered_map<std::string, Statement, HashText, std::equal_to<>>;
+
+  sqlite3_stmt* prepared(std::string_view sql);
+  void step_all(sqlite3_stmt* statement, Row parameters, OnRow on_row);
+  int step_control(std::string_view sql) noexcept;
+  [[noreturn]] void fail(int code);
+  void refuse_moved_file();
+  static int on_busy(void* self, int count) noexcept;
+
+  std::shared_ptr<sqlite3> database_;
+  Statements statements_;
+  std::vector<Value> columns_;
+  std::string name_;
+  std::chrono::milliseconds busy_timeout_;
+  Patience patience_;
+  bool in_transaction_ = false;
+  bool lost_ = false;
+};
+
+/// A connection that reads a file which this process may not write, without its -wal and -shm
+/// files. It opens the file again when somebody has written it.
+class ImmutableConnection final : public SqliteConnection {
+ public:
+  ImmutableConnection(const DatabaseFile& file, Options options);
+
+  using SqliteConnection::run;
+  std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
+  void begin(Access access, std::chrono::milliseconds patience) override;
+  void commit() override;
+
+ private:
+  void refresh();
+  void refuse_changed_file() const;
+
+  const DatabaseFile& file_;
+  Options options_;
+  FileStamp stamp_;
+};
+
+}  // namespace kvstore::engine

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <kvstore/engine/sqlite_handle.hpp>
+#include <kvstore/options.hpp>
+
+namespace kvstore::engine {
+
+/// What tells a file from all others that exist now.
+struct FileId {
+  std::uint64_t device = 0, inode = 0;
+  bool operator==(const FileId&) const = default;
+};
+
+/// What tells that a file was written or replaced, without opening it.
+struct FileStamp {
+  FileId id{};
+  std::uint64_t size = 0;
+  std::int64_t modified = 0;  ///< Units: nanoseconds.
+  bool has_log = false;       ///< A -wal or -journal file that is not empty lies beside it.
+  bool operator==(const FileStamp&) const = default;
+};
+
+/// A place where a store is, or can be.
+///
+/// The file is never opened or closed other than by SQLite: closing any descriptor of it drops all
+/// locks that SQLite holds on it in this process, and acknowledged writes get lost.
+class DatabaseFile {
+ public:
+  /// Resolves links and refuses what cannot be a store, without touching it.
+  /// Throws: misuse, not_found, not_a_store, unsupported, io.
+  DatabaseFile(std::string_view location, const Options& options);
+
+  /// Absolute, and of the file itself where the location is a link.
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  /// What error messages call it.
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  /// Whether the file was there when this object was made.
+  [[nodiscard]] bool existed() const noexcept { return found_.has_value(); }
+
+  [[nodiscard]] FileId id() const;
+  [[nodiscard]] FileStamp stamp() const;
+
+  /// Whether a -wal or -journal file that is not empty lies beside it.
+  [[nodiscard]] bool has_log() const;
+
+  /// Opens a hardened connection to a file that exists, or creates it with `Options::file_mode`.
+  /// `keep_log`: closing does not move the write-ahead log into the file.
+  [[nodiscard]] Database open(const Options& options, bool keep_log = false) const;
+
+  /// Opens for reading a file that nobody writes, without its -wal and -shm files.
+  [[nodiscard]] Database open_immutable(const Options& options) const;
+
+ private:
+  void look(const Options& options);
+
+  std::string path_, directory_, name_;
+  std::optional<FileId> found_{};
+};
+
+/// Opens a hardened connection to a database in memory.
+Database open_memory(const Options& options);
+
+/// Brings the file to WAL mode. Throws: busy, unsupported.
+void use_wal(sqlite3* database, const std::string& name, Patience& patience);
+
+}  // namespace kvstore::engine

@@ -1,0 +1,329 @@
+#include <algorithm>
+#include <array>
+#include <map>
+#include <string_view>
+
+#include <kvstore/engine/sqlite_handle.hpp>
+#include <kvstore/engine/sqlite_schema.hpp>
+#include <kvstore/engine/text.hpp>
+
+namespace kvstore::engine {
+namespace {
+
+constexpr int application_id = 0x6B767374;  // "kvst"
+
+constexpr std::string_view older_table =
+    "CREATE TABLE kv(key TEXT PRIMARY KEY, value TEXT NOT NULL, "
+    "updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP)";
+
+constexpr std::string_view table =
+    "CREATE TABLE kv(key TEXT PRIMARY KEY, value TEXT NOT NULL, "
+    "updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, expires_at TIMESTAMP, revision INTEGER, "
+    "checksum INTEGER)";
+
+constexpr std::array added_columns = {
+    std::string_view("ALTER TABLE kv ADD COLUMN expires_at TIMESTAMP"),
+    std::string_view("ALTER TABLE kv ADD COLUMN revision INTEGER"),
+    std::string_view("ALTER TABLE kv ADD COLUMN checksum INTEGER")};
+
+constexpr std::string_view floor_table = "CREATE TABLE kv_floor(revision INTEGER NOT NULL)";
+
+struct Part {
+  std::string_view type, name, sql;
+};
+
+/// What stands beside the table. The texts use nothing newer than SQLite 3.8, so that old programs
+/// can open the file.
+constexpr std::array parts = {
+    Part{"table", "kv_floor", floor_table},
+    Part{"index", "kv_expires_at",
+         "CREATE INDEX kv_expires_at ON kv(expires_at) WHERE expires_at IS NOT NULL"},
+    Part{"trigger", "kv_outside_replace",
+         R"(CREATE TRIGGER kv_outside_replace BEFORE INSERT ON kv BEGIN
+  UPDATE kv_floor SET revision = (SELECT k.revision FROM kv k WHERE k.key = NEW.key)
+    WHERE revision < (SELECT k.revision FROM kv k WHERE k.key = NEW.key);
+END)"},
+    Part{"trigger", "kv_outside_insert",
+         R"(CREATE TRIGGER kv_outside_insert AFTER INSERT ON kv BEGIN
+  SELECT RAISE(ABORT, 'kv: key must be text, value must be JSON text')
+    WHERE typeof(NEW.key) || typeof(NEW.value) <> 'texttext' OR instr(NEW.key, char(0))
+      OR instr(NEW.value, char(0)) OR NOT json_valid(NEW.value);
+  UPDATE kv SET checksum = NULL, updated_at = coalesce(NEW.updated_at, CURRENT_TIMESTAMP),
+    expires_at = strftime('%Y-%m-%d %H:%M:%f', NEW.expires_at),
+    revision = max(CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000,
+      (SELECT revision FROM kv_floor) + 1)
+    WHERE rowid = NEW.rowid;
+END)"},
+    Part{"trigger", "kv_outside_update",
+         R"(CREATE TRIGGER kv_outside_update AFTER UPDATE OF key, value ON kv BEGIN
+  SELECT RAISE(ABORT, 'kv: key must be text, value must be JSON text')
+    WHERE typeof(NEW.key) || typeof(NEW.value) <> 'texttext' OR instr(NEW.key, char(0))
+      OR instr(NEW.value, char(0)) OR NOT json_valid(NEW.value);
+  UPDATE kv SET checksum = NULL,
+    updated_at = coalesce(nullif(NEW.updated_at, OLD.updated_at), CURRENT_TIMESTAMP),
+    expires_at = strftime('%Y-%m-%d %H:%M:%f', nullif(NEW.expires_at, OLD.expires_at)),
+    revision = max(CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000,
+      coalesce(OLD.revision, 0) + 1, (SELECT revision FROM kv_floor) + 1)
+    WHERE rowid = NEW.rowid;
+END)"},
+    Part{"trigger", "kv_outside_touch",
+         R"(CREATE TRIGGER kv_outside_touch AFTER UPDATE OF updated_at, expires_at, revision ON kv
+WHEN NEW.checksum IS NOT NULL BEGIN
+  UPDATE kv SET checksum = NULL WHERE rowid = NEW.rowid;
+END)"},
+    Part{"trigger", "kv_outside_delete", R"(CREATE TRIGGER kv_outside_delete AFTER DELETE ON kv
+WHEN OLD.revision > (SELECT revision FROM kv_floor) BEGIN
+  UPDATE kv_floor SET revision = OLD.revision;
+END)"},
+};
+
+bool is_word(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+         static_cast<unsigned char>(c) >= 0x80;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+/// Quotes around these change nothing; around others (`DEFAULT "CURRENT_TIMESTAMP"`) they may.
+bool plain_when_quoted(const std::string& word) {
+  constexpr std::array words = {"kv",         "key",       "value",    "updated_at",
+                                "expires_at", "revision",  "checksum", "kv_floor",
+                                "text",       "timestamp", "integer"};
+  return std::ranges::find(words, word) != words.end();
+}
+
+/// Consumes a comment or white space; false when there is none.
+bool skip_blank(std::string_view& rest) {
+  constexpr std::string_view blanks = " \t\r\n\f";
+  if (blanks.find(rest[0]) != std::string_view::npos) {
+    rest.remove_prefix(1);
+    return true;
+  }
+  const std::string_view end = rest.starts_with("--") ? "\n" : rest.starts_with("/*") ? "*/" : "";
+  if (end.empty()) return false;
+  const std::size_t found = rest.find(end, 2);
+  rest.remove_prefix(found == std::string_view::npos ? rest.size() : found + end.size());
+  return true;
+}
+
+/// The tokens of a CREATE statement, one space apart: comments, quotes, case and white space, which
+/// differ between programs that mean the same table, are gone. What could change the meaning stays.
+std::string normalised(std::string_view sql) {
+  std::string out;
+  while (!sql.empty()) {
+    if (skip_blank(sql)) continue;
+    if (!out.empty()) out += ' ';
+    std::size_t length = 1;
+    if (is_word(sql[0])) {
+      while (length < sql.size() && is_word(sql[length])) ++length;
+      out += lower(sql.substr(0, length));
+    } else if (sql[0] == '"' || sql[0] == '`' || sql[0] == '[') {
+      const std::size_t end = sql.find(sql[0] == '[' ? ']' : sql[0], 1);
+      if (end == std::string_view::npos) return std::string(sql);
+      length = end + 1;
+      const std::string word = lower(sql.substr(1, end - 1));
+      out += plain_when_quoted(word) ? word : std::string(sql.substr(0, length));
+    } else {
+      out += sql[0];
+    }
+    sql.remove_prefix(length);
+  }
+  return out;
+}
+
+bool same_meaning(std::string_view a, std::string_view b) {
+  return a == b || normalised(a) == normalised(b);
+}
+
+struct Object {
+  std::string type, table, sql;
+};
+
+struct Contents {
+  int application = 0, version = 0;
+  std::string encoding;
+  std::map<std::string, Object, std::less<>> objects;
+
+  [[nodiscard]] const Object* find(std::string_view name) const {
+    const auto found = objects.find(name);
+    return found == objects.end() ? nullptr : &found->second;
+  }
+};
+
+/// One moment for several statements, and one round of locks; a transaction that is open serves.
+class ReadTransaction {
+ public:
+  ReadTransaction(sqlite3* database, const std::string& name)
+      : database_(sqlite3_get_autocommit(database) != 0 ? database : nullptr) {
+    if (database_ != nullptr) execute(database_, "BEGIN", name);
+  }
+  ~ReadTransaction() noexcept {
+    if (database_ != nullptr) sqlite3_exec(database_, "COMMIT", nullptr, nullptr, nullptr);
+  }
+  ReadTransaction(const ReadTransaction&) = delete;
+  ReadTransaction& operator=(const ReadTransaction&) = delete;
+  ReadTransaction(ReadTransaction&&) = delete;
+  ReadTransaction& operator=(ReadTransaction&&) = delete;
+
+ private:
+  sqlite3* database_;
+};
+
+Contents read_contents(sqlite3* database, const std::string& name) {
+  const ReadTransaction one_moment(database, name);
+  Contents contents;
+  const auto number = [&](std::string_view pragma, int& value) {
+    execute(database, pragma, name, [&](sqlite3_stmt* row) { value = sqlite3_column_int(row, 0); });
+  };
+  number("PRAGMA application_id", contents.application);
+  number("PRAGMA user_version", contents.version);
+  execute(database, "PRAGMA encoding", name,
+          [&](sqlite3_stmt* row) { contents.encoding = column_text(row, 0); });
+  execute(database, "SELECT name, type, tbl_name, sql FROM sqlite_master", name,
+          [&](sqlite3_stmt* row) {
+            contents.objects.emplace(
+                lower(column_text(row, 0)),
+                Object{std::string(column_text(row, 1)), lower(column_text(row, 2)),
+                       std::string(column_text(row, 3))});
+          });
+  return contents;
+}
+
+[[noreturn]] void refuse(const std::string& name, const std::string& why) {
+  throw Error(ErrorCode::not_a_store,
+              name + " is not a store: " + why + "; it was left as it is, choose another path");
+}
+
+/// Only a store's own objects, and what changes no behaviour, may be in a file that bears no mark.
+void refuse_strangers(const Contents& contents, const std::string& name) {
+  for (const auto& [object_name, object] : contents.objects) {
+    const bool own =
+        object_name == "kv" || object_name.starts_with("kv_") || object_name.starts_with("sqlite_");
+    const bool index = object.type == "index" && object.table == "kv";
+    if (!own && !index) {
+      refuse(name, "it holds the " + object.type + " " + in_quotes(object_name) +
+                       " of another application");
+    }
+  }
+}
+
+void refuse_unique_indexes(const Contents& contents, const std::string& name) {
+  for (const auto& [object_name, object] : contents.objects) {
+    if (object.type == "index" && object.table == "kv" &&
+        normalised(object.sql).starts_with("create unique ")) {
+      refuse(name, "the index " + in_quotes(object_name) + " would refuse or replace entries");
+    }
+  }
+}
+
+Schema examine(const Contents& contents, const std::string& name) {
+  const bool marked = contents.application == application_id;
+  if (marked && contents.version > sqlite_format) {
+    throw Error(ErrorCode::newer_format, name + " has format " + std::to_string(contents.version) +
+                                             ", this program knows formats up to " +
+                                             std::to_string(sqlite_format) +
+                                             "; it was left as it is, use a newer kvstore");
+  }
+  if (!marked && contents.application != 0) {
+    refuse(name, "its application_id is that of another application");
+  }
+  if (contents.version != (marked ? sqlite_format : 0)) {
+    refuse(name, "its user_version " + std::to_string(contents.version) + " is not one of a store");
+  }
+  if (contents.encoding != "UTF-8") refuse(name, "its text is not stored as UTF-8");
+  const Object* kv = contents.find("kv");
+  if (!marked) refuse_strangers(contents, name);
+  if (kv == nullptr) {
+    if (marked || !contents.objects.empty()) refuse(name, "it has no table kv");
+    return Schema::absent;
+  }
+  const bool old = same_meaning(kv->sql, older_table);
+  if (kv->type != "table" || (!old && !same_meaning(kv->sql, table))) {
+    refuse(name, "its " + kv->type + " kv has another definition");
+  }
+  refuse_unique_indexes(contents, name);
+  bool complete = marked && !old;
+  for (const Part& part : parts) {
+    const Object* object = contents.find(part.name);
+    if (object == nullptr) {
+      complete = false;
+    } else if (object->type != part.type) {
+      refuse(name,
+             "its " + object->type + " " + std::string(part.name) + " has another definition");
+    }
+  }
+  const Object* floor = contents.find("kv_floor");
+  if (floor != nullptr && !same_meaning(floor->sql, floor_table)) {
+    refuse(name, "its table kv_floor has another definition");
+  }
+  return complete ? Schema::current : Schema::older;
+}
+
+void create_missing(sqlite3* database, const std::string& name) {
+  const Contents contents = read_contents(database, name);
+  const Schema found = examine(contents, name);
+  if (found == Schema::current) return;
+  if (found == Schema::absent) {
+    execute(database, table, name);
+  } else if (same_meaning(contents.find("kv")->sql, older_table)) {
+    for (const std::string_view column : added_columns) execute(database, column, name);
+  }
+  for (const Part& part : parts) {
+    if (contents.find(part.name) != nullptr) continue;
+    execute(database, part.sql, name);
+    if (part.name == "kv_floor") execute(database, "INSERT INTO kv_floor VALUES(0)", name);
+  }
+  execute(database, "PRAGMA application_id = " + std::to_string(application_id), name);
+  execute(database, "PRAGMA user_version = " + std::to_string(sqlite_format), name);
+}
+
+}  // namespace
+
+Schema examine_schema(sqlite3* database, const std::string& name) {
+  return examine(read_contents(database, name), name);
+}
+
+void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience) {
+  execute_patiently(database, "BEGIN IMMEDIATE", name, patience);
+  try {
+    create_missing(database, name);
+    execute_patiently(database, "COMMIT", name, patience);
+  } catch (...) {
+    sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
+    throw;
+  }
+}
+
+std::vector<std::string> schema_defects(sqlite3* database, const std::string& name) {
+  std::vector<std::string> defects;
+  const Contents contents = read_contents(database, name);
+  try {
+    if (examine(contents, name) != Schema::current) {
+      defects.emplace_back("a trigger, table or index of the store is missing; opening repairs it");
+    }
+  } catch (const Error& error) {
+    defects.emplace_back(error.what());
+  }
+  for (const Part& part : parts) {
+    const Object* object = contents.find(part.name);
+    if (object != nullptr && !same_meaning(object->sql, part.sql)) {
+      defects.push_back("the " + object->type + " " + std::string(part.name) +
+                        " has another definition");
+    }
+  }
+  int floors = 0;
+  if (contents.find("kv_floor") != nullptr) {
+    execute(database, "SELECT count(*) FROM kv_floor", name,
+            [&](sqlite3_stmt* row) { floors = sqlite3_column_int(row, 0); });
+    if (floors != 1) defects.emplace_back("the table kv_floor does not hold exactly one row");
+  }
+  return defects;
+}
+
+}  // namespace kvstore::engine

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <sqlite3.h>
+
+#include <string>
+#include <vector>
+
+#include <kvstore/engine/patience.hpp>
+
+/// The file format: what is in a store's file, how it is recognised and brought up to date.
+///
+/// | column       | type                                | content |
+/// |--------------|-------------------------------------|---------------------------------------------|
+/// | `key`        | `TEXT PRIMARY KEY`                  | UTF-8, no NUL byte | | `value`      |
+/// `TEXT NOT NULL`                     | JSON text, UTF-8                            | |
+/// `updated_at` | `TIMESTAMP DEFAULT CURRENT_TIMESTAMP` | UTC, `YYYY-MM-DD HH:MM:SS.SSS` | |
+/// `expires_at` | `TIMESTAMP`                         | the same form, NULL = never | | `revision`
+/// | `INTEGER`                           | grows with every change of a key            | |
+/// `checksum`   | `INTEGER`                           | XXH3-64 of the row; NULL = from outside |
+///
+/// An ordinary rowid table: `WITHOUT ROWID` doubles the file and triples the time at 2 KB values.
+/// A program that came first may have made `kv` with the first three columns only. `kv_floor` holds
+/// one number, below which no revision is given out again: whoever removes a row raises it.
+/// Triggers keep programs honest that write the file with plain SQL; the library's own connections
+/// do not run them. `application_id` and `user_version` name the format.
+namespace kvstore::engine {
+
+inline constexpr int sqlite_format = 1;
+
+/// What a file holds.
+enum class Schema {
+  current,  ///< A store of this format: nothing to do.
+  absent,   ///< Nothing: an empty database.
+  older     ///< A store that lacks columns, triggers, tables or the mark of the format.
+};
+
+/// Looks without writing. Throws: not_a_store, newer_format.
+Schema examine_schema(sqlite3* database, const std::string& name);
+
+/// Makes the schema current in one transaction; looks again under the write lock.
+void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience);
+
+/// A text for everything about the schema that is not as it should be.
+std::vector<std::string> schema_defects(sqlite3* database, const std::string& name);
+
+}  // namespace kvstore::engine

@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include <kvstore/engine/sqlite_wal.hpp>
+
+namespace kvstore::engine {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds shortest_hold{20};
+constexpr milliseconds longest_hold{1000};
+
+/// Interrupts a connection after a while, unless it goes out of scope first.
+class Deadline {
+ public:
+  Deadline(sqlite3* database, milliseconds limit)
+      : thread_([this, database, limit] {
+          std::unique_lock lock(mutex_);
+          if (!wake_.wait_for(lock, limit, [this] { return over_; })) sqlite3_interrupt(database);
+        }) {}
+  ~Deadline() noexcept {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+  Deadline(const Deadline&) = delete;
+  Deadline& operator=(const Deadline&) = delete;
+  Deadline(Deadline&&) = delete;
+  Deadline& operator=(Deadline&&) = delete;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
+/// An interrupt that came too late stays set until a statement starts.
+void forget_interrupt(sqlite3* database) {
+  sqlite3_exec(database, "SELECT 1", nullptr, nullptr, nullptr);
+}
+
+}  // namespace
+
+WalIndex::WalIndex(sqlite3* database) noexcept {
+  constexpr int region_bytes = 32768;
+  sqlite3_file* file = nullptr;
+  if (sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
+      file == nullptr || file->pMethods == nullptr || file->pMethods->iVersion < 2) {
+    return;
+  }
+  void volatile* region = nullptr;
+  if (file->pMethods->xShmMap(file, 0, region_bytes, 0, &region) != SQLITE_OK) return;
+  words_ = static_cast<const std::uint32_t*>(const_cast<const void*>(region));
+}
+
+std::uint32_t WalIndex::word(std::size_t index) const noexcept {
+  return words_ == nullptr ? 0 : __atomic_load_n(words_ + index, __ATOMIC_ACQUIRE);
+}
+
+std::uint32_t WalIndex::page_bytes() const noexcept {
+  // The upper half of the third word in the machine's order: two flags of one byte go before it.
+  const std::uint32_t flags_and_size = word(3);
+  std::uint16_t size = 0;
+  std::memcpy(&size, reinterpret_cast<const char*>(&flags_and_size) + 2, sizeof size);
+  constexpr std::uint32_t largest = 65536;  // stands as 1
+  return size == 1 ? largest : size;
+}
+
+GuardedCheckpoint::GuardedCheckpoint(Database pin, Database copier, WalIndex index,
+                                     std::string name)
+    : pin_(std::move(pin)),
+      copier_(std::move(copier)),
+      index_(index),
+      name_(std::move(name)),
+      budget_(shortest_hold) {}
+
+Tidied GuardedCheckpoint::run(WithWriter with_writer) {
+  constexpr std::uint32_t few_frames = 400;
+  constexpr int most_rounds = 3;
+  // The bulk, while writers go on: what the pin reads cannot be reset.
+  for (int round = 0; round < most_rounds; ++round) {
+    if (index_.frames() - index_.backfilled() <= few_frames || !pin_log(with_writer)) break;
+    copy_passively(longest_hold);
+  }
+  // The rest, while our own writer keeps all others out.
+  bool complete = false;
+  with_writer([&](Connection& writer) {
+    writer.begin(Access::write, longest_hold);
+    unpin();
+    complete = copy_passively(budget_);
+    writer.rollback();
+  });
+  if (!complete) {
+    // A slow disk may need longer than the shortest hold; without this it would never finish.
+    budget_ = std::min(budget_ * 2, longest_hold);
+    return Tidied::incomplete;
+  }
+  budget_ = shortest_hold;
+  restart_log();
+  return Tidied::done;
+}
+
+bool GuardedCheckpoint::pin_log(WithWriter with_writer) {
+  bool pinned = false;
+  with_writer([&](Connection& writer) {
+    writer.begin(Access::write, longest_hold);
+    unpin();
+    sqlite3_exec(pin_.get(), "BEGIN; SELECT 1 FROM sqlite_master", nullptr, nullptr, nullptr);
+    // A reader pins the log only if it reads from it: when all is copied it reads the file alone.
+    pinned = sqlite3_txn_state(pin_.get(), "main") == SQLITE_TXN_READ &&
+             index_.backfilled() < index_.frames();
+    if (!pinned) unpin();
+    writer.rollback();
+  });
+  return pinned;
+}
+
+void GuardedCheckpoint::unpin() noexcept {
+  if (sqlite3_get_autocommit(pin_.get()) == 0) {
+    sqlite3_exec(pin_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+}
+
+bool GuardedCheckpoint::copy_passively(milliseconds limit) {
+  forget_interrupt(copier_.get());
+  int frames = 0;
+  int copied = 0;
+  int code = SQLITE_OK;
+  {
+    const Deadline deadline(copier_.get(), limit);
+    code = sqlite3_wal_checkpoint_v2(copier_.get(), "main", SQLITE_CHECKPOINT_PASSIVE, &frames,
+                                     &copied);
+  }
+  if (code == SQLITE_OK) return frames == copied;
+  if (is_busy(code) || (code & 0xFF) == SQLITE_INTERRUPT) return false;
+  raise(copier_.get(), code, "checkpoint", name_);
+}
+
+void GuardedCheckpoint::restart_log() {
+  struct Wait {
+    sqlite3* database = nullptr;
+    Patience patience;
+  } wait{copier_.get(), Patience(shortest_hold)};
+  forget_interrupt(copier_.get());
+  sqlite3_busy_handler(
+      copier_.get(),
+      [](void* context, int) -> int {
+        auto& waiting = *static_cast<Wait*>(context);
+        if (waiting.patience.wait()) return 1;
+        // Without the write lock SQLite would go on as PASSIVE, unguarded.
+        sqlite3_interrupt(waiting.database);
+        return 0;
+      },
+      &wait);
+  sqlite3_wal_checkpoint_v2(copier_.get(), "main", SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
+  sqlite3_busy_handler(copier_.get(), nullptr, nullptr);
+}
+
+}  // namespace kvstore::engine

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include <kvstore/engine/engine.hpp>
+#include <kvstore/engine/sqlite_handle.hpp>
+
+namespace kvstore::engine {
+
+/// SQLite's index of the write-ahead log: shared memory that changes with every commit of anybody,
+/// so that looking costs no system call.
+/// Source: https://sqlite.org/walformat.html §2.1 (3.40).
+class WalIndex {
+ public:
+  WalIndex() = default;
+
+  /// Maps the index over a connection in WAL mode that has read already. It stays valid as long as
+  /// any connection of this process to the same file is open.
+  explicit WalIndex(sqlite3* database) noexcept;
+
+  [[nodiscard]] bool mapped() const noexcept { return words_ != nullptr; }
+
+  /// Counts commits, of all processes.
+  [[nodiscard]] std::uint32_t changes() const noexcept { return word(2); }
+
+  /// Units: bytes.
+  [[nodiscard]] std::uint32_t page_bytes() const noexcept;
+
+  /// Frames in the log, and how many of them are already in the database file.
+  [[nodiscard]] std::uint32_t frames() const noexcept { return word(4); }
+  [[nodiscard]] std::uint32_t backfilled() const noexcept { return word(24); }
+
+ private:
+  [[nodiscard]] std::uint32_t word(std::size_t index) const noexcept;
+
+  const std::uint32_t* words_ = nullptr;
+};
+
+/// Moves the write-ahead log into the database file, beside readers and writers.
+///
+/// SQLite 3.7.0 to 3.51.2 can lose committed writes when a PASSIVE checkpoint, which is what every
+/// automatic checkpoint is, runs while a writer resets the log (https://sqlite.org/wal.html,
+/// "WAL-reset bug"). Here no writer can: either a reader of ours pins the log, or our own writer
+/// holds the write lock.
+class GuardedCheckpoint {
+ public:
+  /// `pin` and `copier` are connections for this purpose only.
+  GuardedCheckpoint(Database pin, Database copier, WalIndex index, std::string name);
+
+  /// Never TRUNCATE: that would change the header that caches are validated by.
+  Tidied run(WithWriter with_writer);
+
+ private:
+  bool pin_log(WithWriter with_writer);
+  void unpin() noexcept;
+  bool copy_passively(std::chrono::milliseconds limit);
+  void restart_log();
+
+  Database pin_, copier_;
+  WalIndex index_;
+  std::string name_;
+  std::chrono::milliseconds budget_;
+};
+
+}  // namespace kvstore::engine

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include <kvstore/entry.hpp>
+
+/// JSON text <-> value.
+namespace kvstore::internal {
+
+/// The deepest nesting of arrays and objects that is stored: copying and comparing a document
+/// recurses, and 512 levels fit into a stack of 256 KiB.
+inline constexpr std::size_t max_depth = 512;
+
+/// Throws: invalid_value, as `encode` does, except for the length. `at` is the place in the
+/// document that the value is for.
+void check_value(const json& value, std::string_view key,
+                 const json::json_pointer& at = json::json_pointer());
+
+/// The JSON text of `value`. `key` is for messages.
+/// Throws: invalid_value, naming the place, for what JSON text cannot hold: NaN, infinities, binary
+/// and discarded values, strings that are not UTF-8; for too deep nesting; for too long text.
+std::string encode(const json& value, std::string_view key, std::size_t max_bytes);
+
+/// Accepts exactly the texts that `decode` turns into one well-defined value.
+/// Throws: invalid_value, naming the place, for what is no JSON text, holds a NUL byte, a byte
+/// order mark, a name twice in one object, a number that no double can hold, or nests too deep.
+void check_text(std::string_view text, std::string_view key, std::size_t max_bytes);
+
+/// The value of a text that was checked before it was stored.
+json decode(std::string_view text, std::string_view key);
+
+}  // namespace kvstore::internal

@@ -1,0 +1,90 @@
+#include <algorithm>
+#include <utility>
+
+#include <kvstore/error.hpp>
+#include <kvstore/internal/janitor.hpp>
+
+namespace kvstore::internal {
+
+using std::chrono::milliseconds;
+
+Janitor::Janitor(std::function<engine::Tidied()> work,
+                 std::function<void(std::exception_ptr)> on_error)
+    : work_(std::move(work)), on_error_(std::move(on_error)) {}
+
+Janitor::~Janitor() noexcept {
+  stop();
+}
+
+void Janitor::wake() noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
+    asked_ = true;
+    changed_.notify_all();
+  } catch (...) {
+    report();
+  }
+}
+
+void Janitor::wait() {
+  std::unique_lock lock(mutex_);
+  if (!asked_ || rest_ > milliseconds::zero()) return;
+  changed_.wait(lock, [this, seen = attempts_] { return stopping_ || attempts_ != seen; });
+}
+
+void Janitor::stop() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Janitor::loop() noexcept {
+  constexpr milliseconds shortest_rest{10};
+  constexpr milliseconds longest_rest{1000};
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (!asked_) {
+      changed_.wait(lock);
+      continue;
+    }
+    lock.unlock();
+    const engine::Tidied tidied = attempt();
+    lock.lock();
+    ++attempts_;
+    changed_.notify_all();
+    if (tidied == engine::Tidied::done) {
+      asked_ = false;
+      rest_ = milliseconds::zero();
+    } else {
+      rest_ = std::clamp(rest_ * 2, shortest_rest, longest_rest);
+      changed_.wait_for(lock, rest_, [this] { return stopping_; });
+    }
+  }
+}
+
+engine::Tidied Janitor::attempt() noexcept {
+  try {
+    return work_();
+  } catch (const Error& error) {
+    // Others being in the way is no failure.
+    if (error.code() != ErrorCode::busy) report();
+  } catch (...) {
+    report();
+  }
+  return engine::Tidied::incomplete;
+}
+
+void Janitor::report() noexcept {
+  if (!on_error_) return;
+  try {
+    on_error_(std::current_exception());
+  } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody left to tell
+  }
+}
+
+}  // namespace kvstore::internal

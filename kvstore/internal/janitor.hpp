@@ -1,0 +1,50 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include <kvstore/engine/engine.hpp>
+
+namespace kvstore::internal {
+
+/// Does the engine's housekeeping on a thread of its own, which starts when there is something to
+/// do. After an attempt that others were in the way of, it rests, up to a second, and tries again.
+class Janitor {
+ public:
+  Janitor(std::function<engine::Tidied()> work, std::function<void(std::exception_ptr)> on_error);
+  ~Janitor() noexcept;
+  Janitor(const Janitor&) = delete;
+  Janitor& operator=(const Janitor&) = delete;
+  Janitor(Janitor&&) = delete;
+  Janitor& operator=(Janitor&&) = delete;
+
+  /// What goes wrong here is reported, not thrown: the write that noticed the need has succeeded.
+  void wake() noexcept;
+
+  /// Waits for the end of one attempt, unless the last one was in vain.
+  void wait();
+
+  /// Lets a running attempt end.
+  void stop() noexcept;
+
+ private:
+  void loop() noexcept;
+  engine::Tidied attempt() noexcept;
+  void report() noexcept;
+
+  std::function<engine::Tidied()> work_;
+  std::function<void(std::exception_ptr)> on_error_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool asked_ = false, stopping_ = false;
+  std::uint64_t attempts_ = 0;
+  std::chrono::milliseconds rest_{0};
+  std::thread thread_;
+};
+
+}  // namespace kvstore::internal

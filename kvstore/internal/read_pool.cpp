@@ -1,0 +1,85 @@
+#include <utility>
+
+#include <kvstore/error.hpp>
+#include <kvstore/internal/read_pool.hpp>
+
+namespace kvstore::internal {
+
+ReadPool::ReadPool(engine::Engine& engine, std::size_t most, std::chrono::milliseconds patience)
+    : engine_(engine), name_(engine.name()), most_(most), patience_(patience) {
+  idle_.reserve(most);  // giving back must not fail
+}
+
+ReadPool::Loan::Loan(ReadPool& pool, std::unique_ptr<engine::Connection> connection) noexcept
+    : pool_(&pool), connection_(std::move(connection)) {}
+
+ReadPool::Loan::~Loan() noexcept {
+  pool_->give_back(std::move(connection_));
+}
+
+ReadPool::Loan ReadPool::borrow() {
+  return {*this, take()};
+}
+
+std::unique_ptr<engine::Connection> ReadPool::take() {
+  {
+    std::unique_lock lock(mutex_);
+    const bool free = returned_.wait_for(
+        lock, patience_, [&] { return closed_ || !idle_.empty() || open_ < most_; });
+    if (closed_) throw Error(ErrorCode::misuse, name_ + " was closed; open it again");
+    if (!free) {
+      throw Error(ErrorCode::busy, "cannot read " + name_ + ": all " + std::to_string(most_) +
+                                       " read connections are in use; " + "try again");
+    }
+    if (!idle_.empty()) {
+      std::unique_ptr<engine::Connection> connection = std::move(idle_.back());
+      idle_.pop_back();
+      return connection;
+    }
+    ++open_;
+  }
+  try {
+    return engine_.connect(engine::Access::read);
+  } catch (...) {
+    forget_one();
+    throw;
+  }
+}
+
+void ReadPool::give_back(std::unique_ptr<engine::Connection> connection) noexcept {
+  if (connection->state() != engine::State::idle) connection->rollback();
+  if (connection->state() == engine::State::lost) {
+    connection.reset();
+    forget_one();
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(connection));
+  }
+  returned_.notify_all();
+}
+
+void ReadPool::forget_one() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    --open_;
+  }
+  returned_.notify_all();
+}
+
+void ReadPool::close() noexcept {
+  std::unique_lock lock(mutex_);
+  closed_ = true;
+  returned_.notify_all();
+  returned_.wait(lock, [&] { return idle_.size() == open_; });
+  idle_.clear();
+  open_ = 0;
+}
+
+std::size_t ReadPool::size() {
+  const std::lock_guard lock(mutex_);
+  return open_;
+}
+
+}  // namespace kvstore::internal

@@ -1,0 +1,359 @@
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+#include <kvstore/engine/text.hpp>
+#include <kvstore/error.hpp>
+#include <kvstore/internal/checksum.hpp>
+#include <kvstore/internal/codec.hpp>
+#include <kvstore/internal/key.hpp>
+#include <kvstore/internal/rows.hpp>
+#include <kvstore/internal/statements.hpp>
+#include <kvstore/internal/timestamp.hpp>
+
+namespace kvstore::internal {
+namespace {
+
+using engine::Row;
+using engine::Value;
+
+/// The columns that follow the key in every statement that reads whole rows.
+struct Columns {
+  const Value &value, &updated_at, &expires_at, &revision, &checksum;
+  explicit Columns(Row row)
+      : value(row[0]), updated_at(row[1]), expires_at(row[2]), revision(row[3]), checksum(row[4]) {}
+};
+
+std::string_view text_of(const Value& value) noexcept {
+  const auto* text = std::get_if<std::string_view>(&value);
+  return text == nullptr ? std::string_view() : *text;
+}
+
+std::int64_t number_of(const Value& value) noexcept {
+  const auto* number = std::get_if<std::int64_t>(&value);
+  return number == nullptr ? 0 : *number;
+}
+
+bool is_null(const Value& value) noexcept {
+  return std::holds_alternative<std::monostate>(value);
+}
+
+[[noreturn]] void refuse_damaged(std::string_view key) {
+  throw Error(ErrorCode::corrupt, "the entry " + engine::in_quotes(key) +
+                                      " is damaged in the file; restore it from a backup, or set "
+                                      "it again");
+}
+
+bool sound(std::string_view key, const Columns& columns) {
+  const std::string_view expires_at = text_of(columns.expires_at);
+  return (is_null(columns.expires_at) || !expires_at.empty()) &&
+         std::holds_alternative<std::int64_t>(columns.revision) &&
+         columns.checksum ==
+             Value(checksum(key, text_of(columns.value), text_of(columns.updated_at), expires_at,
+                            number_of(columns.revision)));
+}
+
+/// Throws: corrupt.
+Record verified(std::string_view key, const Columns& columns) {
+  Record record;
+  record.key = key;
+  record.value = text_of(columns.value);
+  record.checked = !is_null(columns.checksum);
+  if (record.checked ? !sound(key, columns)
+                     : !std::holds_alternative<std::string_view>(columns.value)) {
+    refuse_damaged(key);
+  }
+  record.updated_text = text_of(columns.updated_at);
+  record.expires_text = text_of(columns.expires_at);
+  record.revision = number_of(columns.revision);
+  return record;
+}
+
+/// As the SQL says it: text that does not sort behind the present moment.
+bool expired(const Columns& columns, Clock& clock) {
+  const auto* expires_at = std::get_if<std::string_view>(&columns.expires_at);
+  return expires_at != nullptr && *expires_at <= Timestamp(clock.now()).text();
+}
+
+Value optional_text(const std::optional<Timestamp>& time) {
+  return time ? Value(time->text()) : Value();
+}
+
+/// The columns of one row that is about to be stored, in the order of the table.
+class Fields {
+ public:
+  Fields(const Writing::Item& item, Time now, Revision revision)
+      : updated_at_(now), revision_(revision) {
+    if (item.expires_at) expires_at_.emplace(*item.expires_at);
+    const Value expires_at = optional_text(expires_at_);
+    values_ = {item.key,
+               item.text,
+               updated_at_.text(),
+               expires_at,
+               revision,
+               checksum(item.key, item.text, updated_at_.text(), text_of(expires_at), revision)};
+  }
+  ~Fields() = default;
+  Fields(const Fields&) = delete;
+  Fields& operator=(const Fields&) = delete;
+  Fields(Fields&&) = delete;
+  Fields& operator=(Fields&&) = delete;
+
+  [[nodiscard]] Row row() const noexcept { return values_; }
+  [[nodiscard]] Revision revision() const noexcept { return revision_; }
+
+ private:
+  Timestamp updated_at_;
+  std::optional<Timestamp> expires_at_{};
+  Revision revision_;
+  std::array<Value, 6> values_;
+};
+
+void run_keys(const Reading& reading, const Range& range, std::size_t limit, std::size_t offset,
+              engine::FunctionRef<bool(std::string_view)> on_key) {
+  constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
+  const Bounds span = bounds(range, reading.dialect);
+  const Timestamp now(reading.clock.now());
+  const std::array parameters = {Value(span.lower), Value(span.upper), Value(now.text()),
+                                 Value(limit == 0 ? unlimited : static_cast<std::int64_t>(limit)),
+                                 Value(static_cast<std::int64_t>(offset))};
+  reading.connection.run(range.descending ? statements.keys_descending : statements.keys,
+                         parameters, [&](Row row) { return on_key(text_of(row[0])); });
+}
+
+}  // namespace
+
+std::string_view Record::text() const {
+  if (!checked) {
+    if (!engine::valid_utf8(key)) {
+      throw Error(ErrorCode::invalid_key,
+                  "the key " + engine::in_quotes(key) +
+                      ", which another program wrote, is not valid UTF-8; erase it there");
+    }
+    check_text(value, key, std::numeric_limits<std::size_t>::max());
+  }
+  return value;
+}
+
+json Record::parsed() const {
+  return decode(text(), key);
+}
+
+std::optional<Time> Record::expires_at() const noexcept {
+  return parse_timestamp(expires_text);
+}
+
+Entry Record::entry() const {
+  return {std::string(key), parsed(), revision, parse_timestamp(updated_text).value_or(Time()),
+          expires_at()};
+}
+
+bool find(const Reading& reading, std::string_view key, OnRecord on_record) {
+  bool found = false;
+  reading.connection.run(statements.find, std::array{Value(key)}, [&](Row row) {
+    const Columns columns(row);
+    const Record record = verified(key, columns);
+    if (!expired(columns, reading.clock)) {
+      found = true;
+      on_record(record);
+    }
+    return false;
+  });
+  return found;
+}
+
+void each(const Reading& reading, std::string_view lower, std::string_view upper, bool descending,
+          engine::FunctionRef<bool(const Record&)> on_record) {
+  const std::string_view sql = descending ? statements.page_descending : statements.page;
+  reading.connection.run(sql, std::array{Value(lower), Value(upper)}, [&](Row row) {
+    const Columns columns(row.subspan(1));
+    // Damage may have moved the expiry, so this comes first.
+    const Record record = verified(text_of(row[0]), columns);
+    return expired(columns, reading.clock) || on_record(record);
+  });
+}
+
+void each_key(const Reading& reading, const Range& range,
+              engine::FunctionRef<bool(std::string_view)> on_key) {
+  run_keys(reading, range, range.limit, 0, on_key);
+}
+
+std::optional<std::string> key_at(const Reading& reading, const Range& range, std::size_t index) {
+  std::optional<std::string> found;
+  run_keys(reading, range, 1, index, [&](std::string_view key) {
+    found = key;
+    return false;
+  });
+  return found;
+}
+
+std::size_t count(const Reading& reading, const Range& range) {
+  const Bounds span = bounds(range, reading.dialect);
+  const Timestamp now(reading.clock.now());
+  std::int64_t found = 0;
+  reading.connection.run(statements.count,
+                         std::array{Value(span.lower), Value(span.upper), Value(now.text())},
+                         [&](Row row) {
+                           found = number_of(row[0]);
+                           return false;
+                         });
+  const auto total = static_cast<std::size_t>(found);
+  return range.limit == 0 ? total : std::min(total, range.limit);
+}
+
+Writing::Writing(Reading reading, WriteHistory& history) : Reading(reading), history_(history) {}
+
+Revision Writing::floor() {
+  if (!floor_) {
+    floor_ = 0;
+    connection.run(statements.floor, {}, [&](Row row) {
+      floor_ = number_of(row[0]);
+      return false;
+    });
+  }
+  return *floor_;
+}
+
+void Writing::raise_floor(Revision revision) {
+  if (revision <= floor()) return;
+  connection.run(statements.raise_floor, std::array{Value(revision)});
+  floor_ = revision;
+}
+
+/// At least the clock in microseconds, and later than all this process gave out: so that a second
+/// write within one tick does not have to ask what is stored.
+Revision Writing::next_revision(Revision at_least) {
+  const Revision wanted = std::max({clock.micros(), at_least, floor() + 1});
+  Revision latest = history_.latest_revision.load(std::memory_order_relaxed);
+  Revision next = 0;
+  do {
+    next = std::max(wanted, latest + 1);
+  } while (
+      !history_.latest_revision.compare_exchange_weak(latest, next, std::memory_order_relaxed));
+  return next;
+}
+
+Revision Writing::stored_revision(std::string_view key) {
+  Revision stored = 0;
+  connection.run(statements.revision_of, std::array{Value(key)}, [&](Row row) {
+    stored = number_of(row[0]);
+    return false;
+  });
+  return stored;
+}
+
+std::size_t Writing::put_many(engine::FunctionRef<bool(Item&)> next) {
+  Item item;
+  std::optional<Fields> fields;
+  std::size_t items = 0;
+  connection.run_many(
+      statements.put,
+      [&]() -> Row {
+        if (!next(item)) return {};
+        fields.emplace(item, clock.now(), next_revision(0));
+        return fields->row();
+      },
+      [&](std::int64_t changed) {
+        if (changed == 0) put_after_stored(item);
+        sweep_sometimes(item);
+        ++items;
+      });
+  return items;
+}
+
+Revision Writing::put(const Item& item) {
+  const Fields fields(item, clock.now(), next_revision(0));
+  const bool stored = connection.run(statements.put, fields.row()) != 0;
+  const Revision revision = stored ? fields.revision() : put_after_stored(item);
+  sweep_sometimes(item);
+  return revision;
+}
+
+/// Who stores things that expire clears away what has expired: two rows for each stored one.
+void Writing::sweep_sometimes(const Item& item) {
+  constexpr std::uint32_t every = 32;
+  if (item.expires_at && history_.writes_with_ttl.fetch_add(1) % every == every - 1) {
+    purge(std::size_t{2} * every);
+  }
+}
+
+/// The clock of whoever wrote the row last was ahead of ours.
+Revision Writing::put_after_stored(const Item& item) {
+  const Fields fields(item, clock.now(), next_revision(stored_revision(item.key) + 1));
+  connection.run(statements.put, fields.row());
+  return fields.revision();
+}
+
+void Writing::erase(std::string_view key, Revision revision) {
+  raise_floor(revision);
+  connection.run(statements.erase, std::array{Value(key)});
+}
+
+void Writing::erase_span(std::string_view lower, std::string_view upper) {
+  const std::array span = {Value(lower), Value(upper)};
+  Revision latest = 0;
+  connection.run(statements.latest_revision_in_range, span, [&](Row row) {
+    latest = number_of(row[0]);
+    return false;
+  });
+  raise_floor(latest);
+  connection.run(statements.erase_range, span);
+}
+
+void Writing::touch(std::string_view key, std::optional<Time> expires_at) {
+  std::optional<Timestamp> stamp;
+  if (expires_at) stamp.emplace(*expires_at);
+  const Value expiry_text = optional_text(stamp);
+  Value sum;
+  connection.run(statements.find, std::array{Value(key)}, [&](Row row) {
+    const Columns columns(row);
+    if (!is_null(columns.checksum)) {
+      sum = checksum(key, text_of(columns.value), text_of(columns.updated_at), text_of(expiry_text),
+                     number_of(columns.revision));
+    }
+    return false;
+  });
+  connection.run(statements.touch, std::array{expiry_text, sum, Value(key)});
+}
+
+std::size_t Writing::purge(std::size_t limit) {
+  const Timestamp now(clock.now());
+  Revision latest = 0;
+  std::size_t purged = 0;
+  connection.run(statements.purge_expired,
+                 std::array{Value(now.text()), Value(static_cast<std::int64_t>(limit))},
+                 [&](Row row) {
+                   latest = std::max(latest, number_of(row[0]));
+                   ++purged;
+                   return true;
+                 });
+  raise_floor(latest);
+  return purged;
+}
+
+std::optional<Time> Writing::expiry(const SetOptions& how) {
+  if (!how.ttl) return std::nullopt;
+  return internal::expiry(clock.now(), *how.ttl);
+}
+
+void inspect(const Reading& reading,
+             engine::FunctionRef<void(std::string_view key, const std::string& problem)> on_row) {
+  reading.connection.run(statements.every_row, {}, [&](Row row) {
+    const std::string_view key = text_of(row[0]);
+    std::string problem;
+    try {
+      if (!std::holds_alternative<std::string_view>(row[0])) {
+        problem = "a row has a key that is not text";
+      } else {
+        static_cast<void>(verified(key, Columns(row.subspan(1))).parsed());
+      }
+    } catch (const Error& error) {
+      problem = error.what();
+    }
+    on_row(key, problem);
+    return true;
+  });
+}
+
+}  // namespace kvstore::internal

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <kvstore/engine/engine.hpp>
+#include <kvstore/engine/function_ref.hpp>
+#include <kvstore/internal/clock.hpp>
+#include <kvstore/options.hpp>
+
+/// The rows of the table `kv`: what the verbs are made of.
+namespace kvstore::internal {
+
+/// What a read needs: a connection for the length of one call, and the store's clock and limits.
+struct Reading {
+  engine::Connection& connection;
+  Clock& clock;
+  const Options& options;
+  const engine::Dialect& dialect;
+};
+
+/// One row that was found sound; views are valid in the callback that receives it.
+struct Record {
+  std::string_view key{}, value{}, updated_text{}, expires_text{};
+  Revision revision = 0;
+  bool checked = true;  ///< False: an outside program wrote it, so the text is yet to be checked.
+
+  /// The value's text. Throws: invalid_value, invalid_key, when another program left what this
+  /// library does not accept.
+  [[nodiscard]] std::string_view text() const;
+  [[nodiscard]] json parsed() const;
+  [[nodiscard]] std::optional<Time> expires_at() const noexcept;
+  [[nodiscard]] Entry entry() const;
+};
+
+using OnRecord = engine::FunctionRef<void(const Record&)>;
+
+/// Reads the live entry of a key. False: there is none.
+/// Throws: corrupt, when the row does not have its checksum.
+bool find(const Reading& reading, std::string_view key, OnRecord on_record);
+
+/// Reads live entries in order; `on_record` returns false to end.
+void each(const Reading& reading, std::string_view lower, std::string_view upper, bool descending,
+          engine::FunctionRef<bool(const Record&)> on_record);
+
+/// Calls back for every live key of a range, in order, until false is returned.
+void each_key(const Reading& reading, const Range& range,
+              engine::FunctionRef<bool(std::string_view)> on_key);
+
+/// The live key at a place of a range, counted from 0 in the range's order; the limit has no say.
+/// Absent: there are not so many.
+std::optional<std::string> key_at(const Reading& reading, const Range& range, std::size_t index);
+
+std::size_t count(const Reading& reading, const Range& range);
+
+/// What the writes of a store have in common, from one transaction to the next.
+struct WriteHistory {
+  std::atomic<Revision> latest_revision{0};
+  std::atomic<std::uint32_t> writes_with_ttl{0};
+};
+
+/// What a write needs: it holds the write lock for the length of one transaction.
+class Writing : public Reading {
+ public:
+  Writing(Reading reading, WriteHistory& history);
+
+  /// A text that was checked, and where it goes.
+  struct Item {
+    std::string_view key{}, text{};
+    std::optional<Time> expires_at{};
+  };
+
+  /// Stores an item. Returns its revision, later than every one the key ever had.
+  Revision put(const Item& item);
+
+  /// Stores a series; a key that comes twice keeps the last. Returns how many items came.
+  std::size_t put_many(engine::FunctionRef<bool(Item&)> next);
+
+  void erase(std::string_view key, Revision revision);
+
+  /// Erases all rows of a span, expired ones included.
+  void erase_span(std::string_view lower, std::string_view upper);
+
+  /// Gives a row another expiry, and nothing else.
+  void touch(std::string_view key, std::optional<Time> expires_at);
+
+  /// Removes at most `limit` expired rows; returns how many there were.
+  std::size_t purge(std::size_t limit);
+
+  /// The expiry of what is written now.
+  [[nodiscard]] std::optional<Time> expiry(const SetOptions& how);
+
+ private:
+  Revision next_revision(Revision at_least);
+  Revision floor();
+  void raise_floor(Revision revision);
+  Revision stored_revision(std::string_view key);
+  Revision put_after_stored(const Item& item);
+  void sweep_sometimes(const Item& item);
+
+  WriteHistory& history_;
+  std::optional<Revision> floor_{};
+};
+
+/// Reads every row there is, also expired and damaged ones. `on_row` gets the key, and what is
+/// wrong with the row; empty when nothing is.
+void inspect(const Reading& reading,
+             engine::FunctionRef<void(std::string_view key, const std::string& problem)> on_row);
+
+}  // namespace kvstore::internal

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+
+#include <kvstore/engine/function_ref.hpp>
+#include <kvstore/internal/rows.hpp>
+
+namespace kvstore::internal {
+
+class Store;
+
+/// How much a read must see of one moment.
+enum class Span : std::uint8_t {
+  statement,  ///< Each statement by itself.
+  call        ///< All statements of the call.
+};
+
+/// Where the calls of a handle run: on the store itself, one transaction a call, or inside a
+/// transaction or snapshot that lives longer.
+class Session {
+ public:
+  Session() = default;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  Session(Session&&) = delete;
+  Session& operator=(Session&&) = delete;
+  virtual ~Session() = default;
+
+  virtual void read(Span span, engine::FunctionRef<void(Reading&)> body) = 0;
+
+  /// All of `body` is stored, or none of it when it throws.
+  virtual void write(engine::FunctionRef<void(Writing&)> body) = 0;
+
+  virtual Store& store() noexcept = 0;
+};
+
+}  // namespace kvstore::internal

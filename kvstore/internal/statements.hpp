@@ -1,0 +1,70 @@
+#pragma once
+
+#include <string_view>
+
+namespace kvstore::internal {
+
+/// Every SQL text of the store, by what it does. Parameters are numbered in the order in which they
+/// first appear. An entry is expired when `expires_at BETWEEN '' AND now`: what is not text, as an
+/// outside program may leave there, never expires.
+struct Statements {
+  std::string_view find =
+      "SELECT value, updated_at, expires_at, revision, checksum FROM kv WHERE key = $1";
+
+  std::string_view page =
+      "SELECT key, value, updated_at, expires_at, revision, checksum FROM kv "
+      "WHERE key >= $1 AND key < $2 ORDER BY key";
+
+  std::string_view page_descending =
+      "SELECT key, value, updated_at, expires_at, revision, checksum FROM kv "
+      "WHERE key >= $1 AND key < $2 ORDER BY key DESC";
+
+  std::string_view every_row =
+      "SELECT key, value, updated_at, expires_at, revision, checksum FROM kv";
+
+  // Expired entries are few, and their index finds them without a look at the others.
+  std::string_view keys =
+      "SELECT key FROM kv WHERE key >= $1 AND key < $2 AND key NOT IN "
+      "(SELECT key FROM kv WHERE expires_at BETWEEN '' AND $3 AND key >= $1 AND key < $2) "
+      "ORDER BY key LIMIT $4 OFFSET $5";
+
+  std::string_view keys_descending =
+      "SELECT key FROM kv WHERE key >= $1 AND key < $2 AND key NOT IN "
+      "(SELECT key FROM kv WHERE expires_at BETWEEN '' AND $3 AND key >= $1 AND key < $2) "
+      "ORDER BY key DESC LIMIT $4 OFFSET $5";
+
+  std::string_view count =
+      "SELECT (SELECT count(*) FROM kv WHERE key >= $1 AND key < $2) - (SELECT count(*) FROM kv "
+      "WHERE key >= $1 AND key < $2 AND expires_at BETWEEN '' AND $3)";
+
+  /// Changes nothing when the row already has this revision or a later one.
+  std::string_view put =
+      "INSERT INTO kv (key, value, updated_at, expires_at, revision, checksum) "
+      "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (key) DO UPDATE SET value = excluded.value, "
+      "updated_at = excluded.updated_at, expires_at = excluded.expires_at, "
+      "revision = excluded.revision, checksum = excluded.checksum "
+      "WHERE excluded.revision > coalesce(kv.revision, 0)";
+
+  std::string_view revision_of = "SELECT revision FROM kv WHERE key = $1";
+
+  std::string_view touch = "UPDATE kv SET expires_at = $1, checksum = $2 WHERE key = $3";
+
+  std::string_view erase = "DELETE FROM kv WHERE key = $1";
+
+  std::string_view latest_revision_in_range =
+      "SELECT max(revision) FROM kv WHERE key >= $1 AND key < $2";
+
+  std::string_view erase_range = "DELETE FROM kv WHERE key >= $1 AND key < $2";
+
+  std::string_view purge_expired =
+      "DELETE FROM kv WHERE key IN (SELECT key FROM kv WHERE expires_at BETWEEN '' AND $1 "
+      "LIMIT $2) RETURNING revision";
+
+  std::string_view floor = "SELECT revision FROM kv_floor";
+
+  std::string_view raise_floor = "UPDATE kv_floor SET revision = $1 WHERE revision < $1";
+};
+
+inline constexpr Statements statements{};
+
+}  // namespace kvstore::internal

@@ -1,0 +1,241 @@
+#include <algorithm>
+#include <utility>
+
+#include <kvstore/engine/fork_guard.hpp>
+#include <kvstore/error.hpp>
+#include <kvstore/internal/store.hpp>
+
+namespace kvstore::internal {
+namespace {
+
+using Deadline = WriteQueue::Clock::time_point;
+
+std::chrono::milliseconds left(Deadline deadline) {
+  const auto rest =
+      std::chrono::duration_cast<std::chrono::milliseconds>(deadline - WriteQueue::Clock::now());
+  return std::max(rest, std::chrono::milliseconds::zero());
+}
+
+/// Marks the thread that runs the caller's code while it holds the write lock.
+class Mark {
+ public:
+  explicit Mark(std::atomic<std::thread::id>& thread) noexcept : thread_(thread) {
+    thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  }
+  ~Mark() noexcept { thread_.store({}, std::memory_order_relaxed); }
+  Mark(const Mark&) = delete;
+  Mark& operator=(const Mark&) = delete;
+  Mark(Mark&&) = delete;
+  Mark& operator=(Mark&&) = delete;
+
+ private:
+  std::atomic<std::thread::id>& thread_;
+};
+
+}  // namespace
+
+Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& options, Store& store)
+    : engine(std::move(opened)),
+      queue(engine->name(), !engine->traits().one_connection),
+      readers(*engine, 4, options.busy_timeout),
+      janitor(
+          [&store] {
+            return store.parts_->engine->tidy(
+                [&](engine::FunctionRef<void(engine::Connection&)> body) {
+                  store.with_writer(WriteQueue::Clock::now() + store.options_.busy_timeout, body);
+                });
+          },
+          options.on_background_error) {}
+
+Store::Store(std::unique_ptr<engine::Engine> engine, Options options)
+    : options_(std::move(options)),
+      name_(engine->name()),
+      traits_(engine->traits()),
+      dialect_(engine->dialect()),
+      clock_(options_.clock),
+      generation_(engine::fork_generation()),
+      parts_(std::make_unique<Parts>(std::move(engine), options_, *this)) {}
+
+Store::~Store() noexcept {
+  if (engine::fork_generation() != generation_) {
+    // The connections and threads are the parent's; closing them here would harm it.
+    static_cast<void>(parts_.release());  // NOLINT(bugprone-unused-return-value)
+    return;
+  }
+  try {
+    close();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): destructors do not throw
+  }
+}
+
+void Store::refuse_closed() const {
+  if (closed_.load(std::memory_order_acquire)) {
+    throw Error(ErrorCode::misuse, name_ + " was closed; open it again");
+  }
+}
+
+void Store::refuse_misuse() const {
+  if (engine::fork_generation() != generation_) {
+    throw Error(ErrorCode::misuse, name_ + " was opened before fork(); in the child call exec(), " +
+                                       "or open the store after the fork only");
+  }
+  if (writing_thread_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
+    throw Error(ErrorCode::misuse, name_ + " was used inside a callback that runs under its " +
+                                       "write lock; use what the callback was given");
+  }
+  refuse_closed();
+}
+
+Reading Store::reading(engine::Connection& connection) {
+  return {connection, clock_, options_, dialect_};
+}
+
+void Store::read(Span span, engine::FunctionRef<void(Reading&)> body) {
+  refuse_misuse();
+  with_reader([&](engine::Connection& connection) {
+    Reading read = reading(connection);
+    if (span == Span::statement) return body(read);
+    connection.begin(engine::Access::read, options_.busy_timeout);
+    try {
+      body(read);
+      connection.commit();
+    } catch (...) {
+      connection.rollback();
+      throw;
+    }
+  });
+}
+
+void Store::with_reader(engine::FunctionRef<void(engine::Connection&)> body) {
+  if (traits_.one_connection) {
+    with_writer(WriteQueue::Clock::now() + options_.busy_timeout, body);
+  } else {
+    const ReadPool::Loan loan = parts_->readers.borrow();
+    body(loan.connection());
+  }
+}
+
+void Store::with_writer(Deadline deadline, engine::FunctionRef<void(engine::Connection&)> body) {
+  const WriteQueue::Turn turn = parts_->queue.wait(deadline);
+  refuse_closed();
+  std::unique_ptr<engine::Connection>& writer = parts_->writer;
+  if (writer == nullptr) writer = parts_->engine->connect(engine::Access::write);
+  try {
+    body(*writer);
+  } catch (...) {
+    if (writer->state() == engine::State::lost) writer.reset();
+    throw;
+  }
+}
+
+void Store::write(engine::FunctionRef<void(Writing&)> body) {
+  refuse_misuse();
+  if (options_.read_only) {
+    throw Error(ErrorCode::read_only,
+                "cannot write " + name_ + ": it was opened with Options::read_only");
+  }
+  const Deadline deadline = WriteQueue::Clock::now() + options_.busy_timeout;
+  if (log_is_large_.load(std::memory_order_relaxed)) parts_->janitor.wait();
+  with_writer(deadline, [&](engine::Connection& connection) {
+    run_transaction(connection, deadline, body);
+    tidy_if_needed();
+  });
+}
+
+void Store::run_transaction(engine::Connection& connection, Deadline deadline,
+                            engine::FunctionRef<void(Writing&)> body) {
+  try {
+    connection.begin(engine::Access::write, left(deadline));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::busy) parts_->queue.saw_others();
+    throw;
+  }
+  note_others();
+  try {
+    const Mark mark(writing_thread_);
+    Writing writing(reading(connection), history_);
+    body(writing);
+    connection.commit();
+  } catch (...) {
+    connection.rollback();
+    throw;
+  }
+  parts_->mark = parts_->engine->mark();
+}
+
+void Store::note_others() {
+  const std::uint64_t mark = parts_->engine->mark();
+  if (mark != parts_->mark && parts_->mark != 0) parts_->queue.saw_others();
+  parts_->mark = mark;
+}
+
+void Store::tidy_if_needed() {
+  const bool others_write = parts_->queue.others_within(std::chrono::minutes(1));
+  const engine::Need need = parts_->engine->need_to_tidy(others_write);
+  log_is_large_.store(need == engine::Need::urgent, std::memory_order_relaxed);
+  if (need != engine::Need::none) parts_->janitor.wake();
+}
+
+Stats Store::stats() {
+  refuse_misuse();
+  Stats stats;
+  with_reader([&](engine::Connection& connection) {
+    stats = parts_->engine->facts(connection);
+    stats.read_connections = traits_.one_connection ? 1 : parts_->readers.size();
+  });
+  return stats;
+}
+
+Report Store::check() {
+  constexpr std::size_t most_problems = 1000;
+  Report report;
+  const auto note = [&](std::string_view key, const std::string& what) {
+    if (report.problems.size() < most_problems) report.problems.push_back({std::string(key), what});
+  };
+  // What stops one part of the inspection is a finding, and no reason to leave out the next.
+  const auto inspect_part = [&](engine::FunctionRef<void()> part) {
+    try {
+      part();
+    } catch (const Error& error) {
+      const bool damage =
+          error.code() == ErrorCode::corrupt || error.code() == ErrorCode::not_a_store;
+      if (!damage) throw;
+      note("", error.what());
+    }
+  };
+  inspect_part([&] {
+    read(Span::call, [&](Reading& read) {
+      inspect_part([&] {
+        for (const std::string& defect : parts_->engine->defects(read.connection)) {
+          note("", defect);
+        }
+      });
+      inspect_part([&] {
+        inspect(read, [&](std::string_view key, const std::string& problem) {
+          ++report.entries;
+          if (!problem.empty()) note(key, problem);
+        });
+      });
+    });
+  });
+  return report;
+}
+
+void Store::close() {
+  if (writing_thread_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
+    throw Error(ErrorCode::misuse,
+                name_ +
+                    " was closed inside a callback that runs under its write lock; close it "
+                    "when the call has returned");
+  }
+  if (engine::fork_generation() != generation_) return;
+  const std::lock_guard lock(closing_);
+  if (closed_.exchange(true)) return;
+  parts_->janitor.stop();
+  const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());
+  parts_->writer.reset();
+  parts_->readers.close();
+  parts_->engine.reset();
+}
+
+}  // namespace kvstore::internal

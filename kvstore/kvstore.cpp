@@ -1,0 +1,102 @@
+#include <utility>
+
+#include <kvstore/engine/sqlite.hpp>
+#include <kvstore/engine/text.hpp>
+#include <kvstore/internal/store.hpp>
+#include <kvstore/kvstore.hpp>
+
+namespace kvstore {
+namespace {
+
+void check_options(const Options& options, std::string_view location) {
+  if (options.max_bytes != 0) {
+    throw Error(ErrorCode::unsupported, "cannot open " + engine::in_quotes(location) +
+                                            ": Options::max_bytes is not supported by this "
+                                            "version; leave it 0");
+  }
+  if (options.busy_timeout < Duration::zero()) {
+    throw Error(ErrorCode::misuse, "cannot open " + engine::in_quotes(location) +
+                                       ": Options::busy_timeout is negative");
+  }
+}
+
+std::shared_ptr<internal::Session> open_memory(const Options& options) {
+  if (options.read_only) {
+    throw Error(ErrorCode::misuse,
+                "cannot open \":memory:\" with Options::read_only: nothing could ever be in it");
+  }
+  return std::make_shared<internal::Store>(engine::open_sqlite_memory(options), options);
+}
+
+std::shared_ptr<internal::Session> open(std::string_view path, const Options& options) {
+  return std::make_shared<internal::Store>(engine::open_sqlite_file(path, options), options);
+}
+
+std::shared_ptr<internal::Session> open_location(std::string_view location,
+                                                 const Options& options) {
+  check_options(options, location);
+  if (location == ":memory:") return open_memory(options);
+  if (location.starts_with("postgresql://") || location.starts_with("postgres://")) {
+    throw Error(ErrorCode::unsupported, "cannot open " + engine::in_quotes(location) +
+                                            ": this version keeps stores in files only");
+  }
+  return open(location, options);
+}
+
+}  // namespace
+
+KVStore::KVStore(std::string_view location, const Options& options)
+    : Keyspace(open_location(location, options)) {}
+
+KVStore::KVStore(std::shared_ptr<internal::Session> session) noexcept
+    : Keyspace(std::move(session)) {}
+
+KVStore& KVStore::operator=(KVStore&& other) noexcept {
+  if (this != &other) {
+    close_quietly();
+    Keyspace::operator=(std::move(other));
+  }
+  return *this;
+}
+
+KVStore::~KVStore() noexcept {
+  close_quietly();
+}
+
+void KVStore::close_quietly() noexcept {
+  if (moved_from()) return;
+  try {
+    close();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): only from inside a callback of this very store
+  }
+}
+
+KVStore KVStore::open_file(std::string_view path, const Options& options) {
+  check_options(options, path);
+  return KVStore(open(path, options));
+}
+
+std::size_t KVStore::purge_expired() {
+  constexpr std::size_t batch = 1000;  // so that other writers get their turn
+  std::size_t total = 0;
+  std::size_t purged = batch;
+  while (purged == batch) {
+    session().write([&](internal::Writing& writing) { purged = writing.purge(batch); });
+    total += purged;
+  }
+  return total;
+}
+
+Report KVStore::check() const {
+  return session().store().check();
+}
+
+Stats KVStore::stats() const {
+  return session().store().stats();
+}
+
+void KVStore::close() {
+  session().store().close();
+}
+
+}  // namespace kvstore

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <filesystem>
+#include <string_view>
+
+#include <kvstore/api.hpp>
+#include <kvstore/entry.hpp>
+#include <kvstore/error.hpp>
+#include <kvstore/keyspace.hpp>
+#include <kvstore/options.hpp>
+#include <kvstore/stats.hpp>
+
+namespace kvstore {
+
+/// JSON documents by key, in one file that this and other processes share.
+///
+/// Single calls are linearizable across threads and processes. With `Durability::full`, the
+/// default, an acknowledged write survives kill -9 and power loss.
+///
+/// Threads: one KVStore serves any number of threads. After fork() the child must not use it.
+class KVSTORE_API KVStore : public Keyspace {
+ public:
+  /// Opens the store at a path, or creates it; `:memory:` makes one that lives as long as this
+  /// object. The directory must exist.
+  /// Throws: not_found, not_a_store, newer_format, read_only, busy, io, full, unsupported (the
+  /// location or the file system), misuse. A file that is refused is left as it was.
+  explicit KVStore(std::string_view location, const Options& options = {});
+
+  /// A path is always a file, also one that is called `:memory:`.
+  template <std::same_as<std::filesystem::path> Path>
+  explicit KVStore(const Path& file, const Options& options = {})
+      : KVStore(open_file(file.native(), options)) {}
+
+  KVStore(KVStore&&) noexcept = default;
+
+  /// Closes the store that this object held.
+  KVStore& operator=(KVStore&& other) noexcept;
+
+  /// Closes. Everything made from the store answers `misuse` from then on.
+  ~KVStore() noexcept;
+
+  /// Removes entries whose expiry has passed. Returns how many there were. Reads never show such
+  /// entries, purged or not; writes with a ttl remove some along the way.
+  std::size_t purge_expired();
+
+  /// Reads everything and reports what is damaged.
+  [[nodiscard]] Report check() const;
+
+  [[nodiscard]] Stats stats() const;
+
+  /// Lets calls in flight finish; every later call on what was made from this store is `misuse`.
+  /// Closing twice is allowed.
+  void close();
+
+ private:
+  explicit KVStore(std::shared_ptr<internal::Session> session) noexcept;
+  static KVStore open_file(std::string_view path, const Options& options);
+  void close_quietly() noexcept;
+};
+
+}  // namespace kvstore

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <filesystem>
+#include <functional>
+
+#include <kvstore/entry.hpp>
+
+namespace kvstore {
+
+/// What an acknowledged write survives.
+enum class Durability : std::uint8_t {
+  full,   ///< The death of the process and power loss.
+  normal  ///< The death of the process. After power loss the newest writes may be gone; what is
+          ///< left is a clean prefix of the history.
+};
+
+/// How a store is opened. Every field has the default that is right for most programs.
+struct Options {
+  /// What an acknowledged write survives. Default: full.
+  /// Source: https://sqlite.org/pragma.html#pragma_synchronous (3.40), FULL and NORMAL in WAL mode.
+  Durability durability = Durability::full;
+
+  /// How long a call waits for other writers, in this process and in others, before it throws
+  /// `busy`. Units: milliseconds. Default: 5000.
+  Duration busy_timeout{5000};
+
+  /// Upper bound of the memory in which parsed documents may be kept; 0 keeps none.
+  /// Units: bytes. Default: 16 MiB.
+  std::size_t cache_bytes = 16U << 20U;
+
+  /// The longest key that is accepted. Units: bytes of UTF-8. Default: 1024.
+  std::size_t max_key_bytes = 1024;
+
+  /// The longest JSON text that is accepted as one value. Units: bytes. Default: 64 MiB.
+  std::size_t max_value_bytes = 64U << 20U;
+
+  /// Bound of the pages in use; 0 is unbounded, and the only value that this version supports.
+  /// Units: bytes. Throws: unsupported.
+  std::uint64_t max_bytes = 0;
+
+  /// Open for reading only: nothing is written, not even to bring an older file up to date, and a
+  /// file in a directory without write permission can be read. Default: false.
+  bool read_only = false;
+
+  /// Create the file when it is missing. Default: true.
+  bool create = true;
+
+  /// Permissions of a new file, exactly, whatever the umask. An existing file keeps its own.
+  /// Default: 0600.
+  std::filesystem::perms file_mode{0600};
+
+  /// The present moment, for tests that inject time. Default: the system clock. Called by any
+  /// thread that uses the store.
+  std::function<Time()> clock{};
+
+  /// Told of failures that no caller could be told of, such as those of background checkpoints.
+  /// Called on a thread of the library; what it throws is dropped. Default: nothing.
+  std::function<void(std::exception_ptr)> on_background_error{};
+};
+
+}  // namespace kvstore

@@ -1,0 +1,138 @@
+#include <utility>
+
+#include <kvstore/engine/text.hpp>
+#include <kvstore/error.hpp>
+#include <kvstore/internal/key.hpp>
+#include <kvstore/internal/pointer.hpp>
+#include <kvstore/internal/session.hpp>
+#include <kvstore/reader.hpp>
+
+namespace kvstore {
+
+using internal::Reading;
+using internal::Record;
+using internal::Span;
+
+namespace detail {
+
+void refuse_type(ErrorCode code, std::string_view key, const std::string& pointer,
+                 const std::string& why) {
+  const std::string place = pointer.empty() ? "" : " at " + engine::in_quotes(pointer);
+  throw Error(code, "the value of " + engine::in_quotes(key) + place +
+                        " has another type than was asked for: " + why);
+}
+
+}  // namespace detail
+
+namespace {
+
+bool find(internal::Session& session, std::string_view key, internal::OnRecord on_record) {
+  bool found = false;
+  session.read(Span::statement, [&](Reading& reading) {
+    internal::check_key(key, reading.options);
+    found = internal::find(reading, key, on_record);
+  });
+  return found;
+}
+
+}  // namespace
+
+Reader::Reader(std::shared_ptr<internal::Session> session) noexcept
+    : session_(std::move(session)) {}
+Reader::Reader(Reader&&) noexcept = default;
+Reader& Reader::operator=(Reader&&) noexcept = default;
+Reader::~Reader() noexcept = default;
+
+internal::Session& Reader::session() const {
+  if (session_ == nullptr) {
+    throw Error(ErrorCode::misuse, "this handle was moved from; use the one it was moved to");
+  }
+  return *session_;
+}
+
+std::optional<json> Reader::get(std::string_view key) const {
+  std::optional<json> value;
+  find(session(), key, [&](const Record& record) { value = record.parsed(); });
+  return value;
+}
+
+std::optional<json> Reader::get(std::string_view key, const json::json_pointer& at) const {
+  std::optional<json> value;
+  find(session(), key, [&](const Record& record) {
+    const json document = record.parsed();
+    const json* place = internal::resolve(document, at);
+    if (place != nullptr) value = *place;
+  });
+  return value;
+}
+
+std::shared_ptr<const json> Reader::get_shared(std::string_view key) const {
+  std::shared_ptr<const json> value;
+  find(session(), key,
+       [&](const Record& record) { value = std::make_shared<const json>(record.parsed()); });
+  return value;
+}
+
+std::optional<std::string> Reader::get_text(std::string_view key) const {
+  std::optional<std::string> text;
+  find(session(), key, [&](const Record& record) { text = record.text(); });
+  return text;
+}
+
+template <class Keys>
+std::vector<std::optional<json>> Reader::get_each(const Keys& keys) const {
+  std::vector<std::optional<json>> values(keys.size());
+  session().read(Span::call, [&](Reading& reading) {
+    for (const auto& key : keys) internal::check_key(key, reading.options);
+    auto value = values.begin();
+    for (const auto& key : keys) {
+      internal::find(reading, key, [&](const Record& record) { *value = record.parsed(); });
+      ++value;
+    }
+  });
+  return values;
+}
+
+std::vector<std::optional<json>> Reader::get_many(std::span<const std::string> keys) const {
+  return get_each(keys);
+}
+
+std::vector<std::optional<json>> Reader::get_many(
+    std::initializer_list<std::string_view> keys) const {
+  return get_each(keys);
+}
+
+std::optional<Entry> Reader::entry(std::string_view key) const {
+  std::optional<Entry> entry;
+  find(session(), key, [&](const Record& record) { entry = record.entry(); });
+  return entry;
+}
+
+bool Reader::contains(std::string_view key) const {
+  return find(session(), key, [](const Record&) {});
+}
+
+Cursor Reader::scan(Range range) const {
+  static_cast<void>(session());
+  return {session_, std::move(range)};
+}
+
+std::vector<std::string> Reader::keys(Range range) const {
+  std::vector<std::string> keys;
+  session().read(Span::statement, [&](Reading& reading) {
+    internal::each_key(reading, range, [&](std::string_view key) {
+      keys.emplace_back(key);
+      return true;
+    });
+  });
+  return keys;
+}
+
+std::size_t Reader::count(Range range) const {
+  std::size_t count = 0;
+  session().read(Span::statement,
+                 [&](Reading& reading) { count = internal::count(reading, range); });
+  return count;
+}
+
+}  // namespace kvstore

@@ -1,0 +1,123 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+#include <stdexcept>
+
+#include <kvstore/internal/janitor.hpp>
+
+#include "support.hpp"
+
+namespace kvstore::internal {
+namespace {
+
+using engine::Tidied;
+
+TEST(Janitor, WorksOnceForEachCallThatFindsItIdle) {
+  std::atomic<int> runs{0};
+  Janitor janitor(
+      [&] {
+        ++runs;
+        return Tidied::done;
+      },
+      {});
+  janitor.wake();
+  janitor.wait();
+  janitor.stop();
+  EXPECT_EQ(runs, 1);
+}
+
+TEST(Janitor, DoesNothingUnasked) {
+  std::atomic<int> runs{0};
+  Janitor janitor(
+      [&] {
+        ++runs;
+        return Tidied::done;
+      },
+      {});
+  janitor.wait();
+  janitor.stop();
+  EXPECT_EQ(runs, 0);
+}
+
+TEST(Janitor, TriesAgainAfterAnAttemptInVain) {
+  std::latch three_attempts(3);
+  std::atomic<int> runs{0};
+  Janitor janitor(
+      [&] {
+        if (++runs <= 3) three_attempts.count_down();
+        return runs < 3 ? Tidied::incomplete : Tidied::done;
+      },
+      {});
+  janitor.wake();
+  three_attempts.wait();
+  janitor.stop();
+  EXPECT_EQ(runs, 3);
+}
+
+TEST(Janitor, DoesNotKeepAWriterWaitingAfterAnAttemptInVain) {
+  std::latch attempted(1);
+  Janitor janitor(
+      [&, first = true]() mutable {
+        if (std::exchange(first, false)) attempted.count_down();
+        return Tidied::incomplete;
+      },
+      {});
+  janitor.wake();
+  attempted.wait();
+  janitor.wait();
+  janitor.wait();
+  janitor.stop();
+}
+
+TEST(Janitor, ReportsWhatFails) {
+  std::latch reported(1);
+  std::string what;
+  Janitor janitor([]() -> Tidied { throw Error(ErrorCode::io, "the disk is gone"); },
+                  [&](std::exception_ptr error) {
+                    if (!what.empty()) return;
+                    try {
+                      std::rethrow_exception(error);
+                    } catch (const Error& caught) {
+                      what = caught.what();
+                    }
+                    reported.count_down();
+                  });
+  janitor.wake();
+  reported.wait();
+  janitor.stop();
+  EXPECT_EQ(what, "the disk is gone");
+}
+
+TEST(Janitor, TakesOthersBeingInTheWayForNoFailure) {
+  std::latch attempted(2);
+  std::atomic<int> reports{0};
+  std::atomic<int> runs{0};
+  Janitor janitor(
+      [&]() -> Tidied {
+        if (++runs <= 2) attempted.count_down();
+        throw Error(ErrorCode::busy, "held");
+      },
+      [&](const std::exception_ptr&) { ++reports; });
+  janitor.wake();
+  attempted.wait();
+  janitor.stop();
+  EXPECT_EQ(reports, 0);
+}
+
+TEST(Janitor, SurvivesAHandlerThatThrows) {
+  std::latch attempted(2);
+  std::atomic<int> runs{0};
+  Janitor janitor(
+      [&]() -> Tidied {
+        if (++runs <= 2) attempted.count_down();
+        throw Error(ErrorCode::io, "the disk is gone");
+      },
+      [](const std::exception_ptr&) { throw std::runtime_error("handler"); });
+  janitor.wake();
+  attempted.wait();
+  janitor.stop();
+}
+
+}  // namespace
+}  // namespace kvstore::internal

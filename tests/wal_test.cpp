@@ -1,0 +1,179 @@
+#include <atomic>
+#include <latch>
+#include <thread>
+
+#include <kvstore/engine/sqlite_open.hpp>
+#include <kvstore/engine/sqlite_wal.hpp>
+
+#include "child.hpp"
+#include "outside.hpp"
+#include "support.hpp"
+
+namespace kvstore::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uintmax_t mebibyte = 1U << 20U;
+
+class Wal : public testing::Test {
+ protected:
+  Options options(Durability durability) {
+    return {.durability = durability,
+            .on_background_error = [this](const std::exception_ptr&) { ++background_errors_; }};
+  }
+
+  std::uintmax_t log_bytes() const {
+    std::error_code missing;
+    const std::uintmax_t size = fs::file_size(file_ + "-wal", missing);
+    return missing ? 0 : size;
+  }
+
+  TempDir dir_;
+  std::string file_ = dir_.file("store.db");
+  std::atomic<int> background_errors_{0};
+};
+
+/// Writes about `total` bytes from several threads. Returns how large the log ever was.
+std::uintmax_t write_in_a_tight_loop(KVStore& store, std::uintmax_t total,
+                                     const std::function<std::uintmax_t()>& log_bytes) {
+  constexpr std::size_t value_bytes = 100'000;
+  constexpr int threads = 4;
+  std::atomic<std::uintmax_t> largest{0};
+  std::atomic<std::int64_t> left{static_cast<std::int64_t>(total / value_bytes)};
+  std::vector<std::thread> writers;
+  for (int t = 0; t < threads; ++t) {
+    writers.emplace_back([&, t] {
+      for (std::int64_t i = left.fetch_sub(1); i > 0; i = left.fetch_sub(1)) {
+        // SQLite writes no page that stays the same.
+        const std::string value(value_bytes, static_cast<char>('a' + i % 26));
+        store.set("k" + std::to_string(t), value);
+        std::uintmax_t known = largest;
+        const std::uintmax_t now = log_bytes();
+        while (known < now && !largest.compare_exchange_weak(known, now)) {
+        }
+      }
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  return largest;
+}
+
+TEST_F(Wal, StaysBoundedUnderATightLoopOfWriters) {
+  KVStore store(file_, options(Durability::normal));
+  const std::uintmax_t total = (long_run() ? 2000 : 150) * mebibyte;
+  EXPECT_LE(write_in_a_tight_loop(store, total, [this] { return log_bytes(); }), 65 * mebibyte);
+  EXPECT_EQ(background_errors_, 0);
+}
+
+TEST_F(Wal, IsBoundedAgainWhenAnOutsideReaderEnds) {
+  KVStore store(file_, options(Durability::normal));
+  store.set("k", 1);
+  Process reader(worker({"pin", file_}));
+  ASSERT_EQ(reader.line(), "ready");
+  write_in_a_tight_loop(store, 80 * mebibyte, [this] { return log_bytes(); });
+  EXPECT_GT(log_bytes(), 70 * mebibyte) << "nothing was pinned; the test proves nothing";
+  EXPECT_EQ(store.stats().wal_bytes, log_bytes());
+  reader.close_input();
+  ASSERT_EQ(reader.wait(), 0);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (log_bytes() > 65 * mebibyte && std::chrono::steady_clock::now() < deadline) {
+    store.set("k", 2);
+  }
+  EXPECT_LE(write_in_a_tight_loop(store, 80 * mebibyte, [this] { return log_bytes(); }),
+            65 * mebibyte);
+}
+
+TEST_F(Wal, IsBoundedAgainWhenAReaderInThisProcessEnds) {
+  KVStore store(file_, options(Durability::normal));
+  store.set("k", 1);
+  Outside reader(file_);
+  reader.run("BEGIN; SELECT count(*) FROM kv");
+  write_in_a_tight_loop(store, 80 * mebibyte, [this] { return log_bytes(); });
+  EXPECT_GT(log_bytes(), 70 * mebibyte) << "nothing was pinned; the test proves nothing";
+  EXPECT_EQ(reader.one("SELECT value FROM kv"), "1");
+  reader.run("COMMIT");
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (log_bytes() > 65 * mebibyte && std::chrono::steady_clock::now() < deadline) {
+    store.set("k", 2);
+  }
+  EXPECT_LE(log_bytes(), 65 * mebibyte);
+}
+
+TEST_F(Wal, IsNotCopiedBySqliteItself) {
+  KVStore store(file_, options(Durability::normal));
+  for (int i = 0; i < 1500; ++i) store.set("k", i);
+  const engine::Database database = engine::DatabaseFile(file_, {}).open({});
+  engine::execute(database.get(), "SELECT 1 FROM kv_floor", file_);
+  const engine::WalIndex index(database.get());
+  ASSERT_TRUE(index.mapped());
+  EXPECT_GT(index.frames(), 1500U);
+  EXPECT_EQ(index.backfilled(), 0U);
+}
+
+TEST_F(Wal, IsCopiedWhileThousandsOfDurableWritesGoOn) {
+  KVStore store(file_, options(Durability::full));
+  const engine::Database database = engine::DatabaseFile(file_, {}).open({});
+  engine::execute(database.get(), "SELECT 1 FROM kv_floor", file_);
+  const engine::WalIndex index(database.get());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (index.backfilled() == 0 && std::chrono::steady_clock::now() < deadline) {
+    store.set("k", 1);
+  }
+  EXPECT_GT(index.backfilled(), 0U) << "no checkpoint ran";
+}
+
+TEST_F(Wal, LosesNothingWhileCheckpointsRunBesideWritersAndReaders) {
+  const int writes = long_run() ? 20'000 : 400;
+  {
+    KVStore store(file_, options(Durability::full));
+    Process first(worker({"write", file_, "a", "full"}));
+    Process second(worker({"write", file_, "b", "normal"}));
+    std::latch done(3);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+      threads.emplace_back([&, t] {
+        for (int i = 0; i < writes; ++i) {
+          store.set(std::to_string(t) + "/" + std::to_string(i), std::string(2000, 'v'));
+        }
+        done.count_down();
+      });
+    }
+    std::atomic<int> torn{0};
+    threads.emplace_back([&] {
+      while (!done.try_wait()) {
+        for (const Entry& entry : store.scan({.prefix = "0/"}))
+          torn += entry.value.size() == 1 ? 0 : 1;
+      }
+    });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(torn, 0);
+    for (Process* process : {&first, &second}) {
+      process->kill_now();
+      const std::string prefix = process == &first ? "a" : "b";
+      for (const std::string& told : process->lines()) {
+        ASSERT_TRUE(store.contains(prefix + told)) << prefix << told;
+      }
+    }
+  }
+  const KVStore store(file_);
+  for (const char* prefix : {"0/", "1/", "2/"}) {
+    EXPECT_EQ(store.count({.prefix = prefix}), static_cast<std::size_t>(writes));
+  }
+  EXPECT_TRUE(store.check().ok());
+  EXPECT_EQ(background_errors_, 0);
+}
+
+TEST_F(Wal, IsGoneAfterTheLastClose) {
+  {
+    KVStore store(file_, options(Durability::normal));
+    for (int i = 0; i < 3000; ++i) store.set("k" + std::to_string(i), i);
+    EXPECT_GT(log_bytes(), 0U);
+  }
+  EXPECT_FALSE(fs::exists(file_ + "-wal"));
+  EXPECT_FALSE(fs::exists(file_ + "-shm"));
+  EXPECT_EQ(KVStore(file_).count(), 3000U);
+}
+
+}  // namespace
+}  // namespace kvstore::test

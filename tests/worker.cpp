@@ -1,0 +1,143 @@
+#include <sqlite3.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <kvstore/kvstore.hpp>
+
+/// A program of its own for tests of many processes: `kvstore-test-worker VERB FILE [ARGUMENT]…`.
+/// Tells what it has done on its output, a line each; exit status 1 and a line on the error output
+/// for a failure.
+namespace {
+
+using kvstore::KVStore;
+using Arguments = std::vector<std::string>;
+
+void say(const std::string& line) {
+  std::cout << line << std::endl;
+}
+
+void wait_for_end_of_input() {
+  std::string line;
+  while (std::getline(std::cin, line)) {
+  }
+}
+
+/// Opens when told to, writes its own name, closes.
+void open_once(const Arguments& arguments) {
+  say("ready");
+  std::string go;
+  std::getline(std::cin, go);
+  KVStore store(arguments[0]);
+  store.set(arguments[1], true);
+  say("done");
+}
+
+/// Stores PREFIX0, PREFIX1, … until it is killed; says each number after it was acknowledged.
+void write_forever(const Arguments& arguments) {
+  const auto durability =
+      arguments.at(2) == "normal" ? kvstore::Durability::normal : kvstore::Durability::full;
+  KVStore store(arguments[0], {.durability = durability});
+  for (int i = 0;; ++i) {
+    store.set(arguments[1] + std::to_string(i), i);
+    say(std::to_string(i));
+  }
+}
+
+/// Adds one COUNT times to the number under KEY.
+void increment(const Arguments& arguments) {
+  KVStore store(arguments[0]);
+  for (int i = 0; i < std::stoi(arguments.at(2)); ++i) {
+    store.update(arguments[1], 0,
+                 [](kvstore::json& value) { value = value.get<std::int64_t>() + 1; });
+  }
+  say("done");
+}
+
+/// Reads and changes the same keys as other programs until its input ends, and sees to it that no
+/// revision falls. KEY… are documents `{"n": …}`.
+void read_and_write(const Arguments& arguments) {
+  KVStore store(arguments[0], {.busy_timeout = kvstore::Duration(20'000)});
+  std::atomic<bool> over{false};
+  std::thread ear([&] {
+    wait_for_end_of_input();
+    over = true;
+  });
+  std::map<std::string, kvstore::Revision> seen;
+  std::size_t writes = 0;
+  say("ready");
+  while (!over) {
+    for (std::size_t i = 1; i < arguments.size(); ++i) {
+      const std::string& key = arguments[i];
+      if (const auto entry = store.entry(key)) {
+        if (entry->revision < seen[key]) throw std::runtime_error("a revision fell");
+        seen[key] = entry->revision;
+      }
+      store.update(key, kvstore::json::object(), [](kvstore::json& value) {
+        value["worker"] = value.value("worker", std::int64_t{0}) + 1;
+      });
+      ++writes;
+    }
+  }
+  ear.join();
+  say(std::to_string(writes));
+}
+
+void check_sqlite(int code) {
+  if (code != SQLITE_OK) throw std::runtime_error(sqlite3_errstr(code));
+}
+
+/// An outside reader: holds a read transaction until its input ends.
+void pin(const Arguments& arguments) {
+  sqlite3* database = nullptr;
+  check_sqlite(sqlite3_open(arguments[0].c_str(), &database));
+  check_sqlite(sqlite3_exec(database, "BEGIN; SELECT count(*) FROM kv", nullptr, nullptr, nullptr));
+  say("ready");
+  wait_for_end_of_input();
+  sqlite3_close(database);
+}
+
+/// Runs SQL as an outsider and is killed by the test, or ends with its input, without closing.
+void leave_open(const Arguments& arguments) {
+  sqlite3* database = nullptr;
+  check_sqlite(sqlite3_open(arguments[0].c_str(), &database));
+  check_sqlite(sqlite3_exec(database, arguments.at(1).c_str(), nullptr, nullptr, nullptr));
+  say("ready");
+  wait_for_end_of_input();
+  std::_Exit(0);
+}
+
+void get(const Arguments& arguments) {
+  const KVStore store(arguments[0]);
+  const auto value = store.get(arguments.at(1));
+  say(value ? value->dump() : "absent");
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  const std::map<std::string, std::function<void(const Arguments&)>> verbs = {
+      {"open", open_once},
+      {"write", write_forever},
+      {"increment", increment},
+      {"mix", read_and_write},
+      {"pin", pin},
+      {"leave-open", leave_open},
+      {"get", get}};
+  if (count < 3) return 2;
+  try {
+    verbs.at(words[1])(Arguments(words + 2, words + count));
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << words[1] << ": " << error.what() << '\n';
+    return 1;
+  }
+}

@@ -11,6 +11,7 @@ build    | pkg-config            | command -v pkg-config                        
 build    | SQLite (3.38)         | pkg-config --atleast-version=3.38 sqlite3       | libsqlite3-dev
 build    | nlohmann-json (3.10)  | pkg-config --atleast-version=3.10 nlohmann_json | nlohmann-json3-dev
 build    | xxHash (0.8)          | pkg-config --atleast-version=0.8 libxxhash      | libxxhash-dev
+build    | simdjson (3.0)        | pkg-config --atleast-version=3.0 simdjson       | libsimdjson-dev
 examples | iso-codes             | test -d /usr/share/iso-codes/json               | iso-codes
 test     | GoogleTest (1.12)     | pkg-config --atleast-version=1.12 gtest_main    | libgtest-dev
 test     | Google Benchmark      | pkg-config --exists benchmark                   | libbenchmark-dev

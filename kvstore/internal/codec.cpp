@@ -8,6 +8,7 @@
 #include <kvstore/engine/text.hpp>
 #include <kvstore/error.hpp>
 #include <kvstore/internal/codec.hpp>
+#include <kvstore/internal/fast_parse.hpp>
 
 namespace kvstore::internal {
 namespace {
@@ -220,6 +221,7 @@ void check_text(std::string_view text, std::string_view key, std::size_t max_byt
 }
 
 json decode(std::string_view text, std::string_view key) {
+  if (std::optional<json> value = fast_parse(text)) return *std::move(value);
   try {
     return json::parse(text.begin(), text.end());
   } catch (const json::exception& error) {

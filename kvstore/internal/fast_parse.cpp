@@ -1,0 +1,119 @@
+#include <kvstore/internal/fast_parse.hpp>
+
+// With JSON_DIAGNOSTICS every value knows its parent, which only nlohmann's own code keeps up.
+#if defined(KVSTORE_SIMDJSON) && !JSON_DIAGNOSTICS
+
+#include <simdjson.h>
+
+#include <cctype>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace kvstore::internal {
+namespace {
+
+namespace dom = simdjson::dom;
+
+/// Whether a text may hold the integer -0. nlohmann reads it as a signed 0, simdjson as any other.
+bool may_hold_minus_zero(std::string_view text) {
+  const auto is = [&](std::size_t place, int (*kind)(int)) {
+    return place < text.size() && kind(static_cast<unsigned char>(text[place])) != 0;
+  };
+  for (std::size_t at = text.find("-0"); at != std::string_view::npos;
+       at = text.find("-0", at + 2)) {
+    const bool in_a_word = is(at - 1, std::isalnum);
+    const bool goes_on = is(at + 2, std::isdigit) || (at + 2 < text.size() && text[at + 2] == '.');
+    if (!in_a_word && !goes_on) return true;
+  }
+  return false;
+}
+
+/// Fills `out`; false: a number that the two parsers may type differently.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the parser goes, which has a limit
+bool build(const dom::element& element, std::string_view text, json& out) {
+  switch (element.type()) {
+    case dom::element_type::OBJECT: {
+      out = json::object();
+      auto& members = out.get_ref<json::object_t&>();
+      // Names mostly come sorted, as `dump` wrote them. Of equal ones the last counts.
+      for (const auto [name, value] : dom::object(element)) {
+        const auto member = members.emplace_hint(members.end(), std::string(name), nullptr);
+        if (!build(value, text, member->second)) return false;
+      }
+      return true;
+    }
+    case dom::element_type::ARRAY: {
+      out = json::array();
+      auto& items = out.get_ref<json::array_t&>();
+      const dom::array array(element);
+      items.reserve(array.size());
+      for (const dom::element item : array) {
+        if (!build(item, text, items.emplace_back())) return false;
+      }
+      return true;
+    }
+    case dom::element_type::INT64: {
+      const auto number = std::int64_t(element);
+      if (number == 0 && may_hold_minus_zero(text)) return false;
+      // As nlohmann does it: signed only below zero.
+      if (number < 0) {
+        out = number;
+      } else {
+        out = static_cast<std::uint64_t>(number);
+      }
+      return true;
+    }
+    case dom::element_type::UINT64:
+      out = std::uint64_t(element);
+      return true;
+    case dom::element_type::DOUBLE:
+      out = double(element);
+      return true;
+    case dom::element_type::STRING:
+      out = std::string(std::string_view(element));
+      return true;
+    case dom::element_type::BOOL:
+      out = bool(element);
+      return true;
+    case dom::element_type::NULL_VALUE:
+      out = nullptr;
+      return true;
+  }
+  return false;
+}
+
+std::optional<json> parse(dom::parser& parser, std::string_view text) {
+  dom::element root;
+  if (parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS) return std::nullopt;
+  std::optional<json> value(std::in_place);
+  if (!build(root, text, *value)) value.reset();
+  return value;
+}
+
+}  // namespace
+
+std::optional<json> fast_parse(std::string_view text) {
+  // A parser keeps the memory that its largest text needed, some ten times as much.
+  constexpr std::size_t largest_kept = 64U << 10U;
+  if (text.size() > largest_kept) {
+    dom::parser once;
+    return parse(once, text);
+  }
+  thread_local dom::parser kept;
+  return parse(kept, text);
+}
+
+}  // namespace kvstore::internal
+
+#else
+
+namespace kvstore::internal {
+
+std::optional<json> fast_parse(std::string_view /*text*/) {
+  return std::nullopt;
+}
+
+}  // namespace kvstore::internal
+
+#endif

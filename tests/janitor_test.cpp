@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <latch>
 #include <stdexcept>
 
@@ -13,6 +14,8 @@ namespace {
 
 using engine::Tidied;
 
+constexpr auto no_deadline = std::chrono::steady_clock::time_point::max();
+
 TEST(Janitor, WorksOnceForEachCallThatFindsItIdle) {
   std::atomic<int> runs{0};
   Janitor janitor(
@@ -22,7 +25,7 @@ TEST(Janitor, WorksOnceForEachCallThatFindsItIdle) {
       },
       {});
   janitor.wake();
-  janitor.wait();
+  janitor.wait(no_deadline);
   janitor.stop();
   EXPECT_EQ(runs, 1);
 }
@@ -35,7 +38,7 @@ TEST(Janitor, DoesNothingUnasked) {
         return Tidied::done;
       },
       {});
-  janitor.wait();
+  janitor.wait(no_deadline);
   janitor.stop();
   EXPECT_EQ(runs, 0);
 }
@@ -65,8 +68,22 @@ TEST(Janitor, DoesNotKeepAWriterWaitingAfterAnAttemptInVain) {
       {});
   janitor.wake();
   attempted.wait();
-  janitor.wait();
-  janitor.wait();
+  janitor.wait(no_deadline);
+  janitor.wait(no_deadline);
+  janitor.stop();
+}
+
+TEST(Janitor, DoesNotKeepAWriterWaitingPastItsDeadline) {
+  std::latch over(1);
+  Janitor janitor(
+      [&] {
+        over.wait();
+        return Tidied::done;
+      },
+      {});
+  janitor.wake();
+  janitor.wait(std::chrono::steady_clock::now());
+  over.count_down();
   janitor.stop();
 }
 

@@ -141,6 +141,19 @@ TEST_F(MovedFile, RefusesWritesWhenItWasReplaced) {
   expect_writes_refused();
 }
 
+TEST_F(MovedFile, IsNotCreatedAnewByARead) {
+  fs::remove(file_);
+  EXPECT_KV_ERROR(store_.get("k"), ErrorCode::io, "deleted, renamed or replaced");
+  EXPECT_FALSE(fs::exists(file_));
+}
+
+TEST_F(MovedFile, LetsNoNewConnectionReadTheFileThatReplacedIt) {
+  const std::string other = dir_.file("other.db");
+  { KVStore(other).set("k", "another"); }
+  fs::rename(other, file_);
+  EXPECT_KV_ERROR(store_.get("k"), ErrorCode::io, "deleted, renamed or replaced");
+}
+
 TEST_F(MovedFile, LeavesTheFileThatReplacedItAlone) {
   const std::string other = dir_.file("other.db");
   { KVStore(other).set("k", "another"); }

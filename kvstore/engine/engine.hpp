@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include <kvstore/engine/dialect.hpp>
 #include <kvstore/engine/function_ref.hpp>
@@ -79,7 +80,6 @@ using WithWriter = FunctionRef<void(FunctionRef<void(Connection&)>)>;
 
 /// What is true of every connection to an engine.
 struct Traits {
-  bool one_writer = true;       ///< The engine admits one write transaction at a time.
   bool one_connection = false;  ///< There is only one connection, which all calls share.
 };
 

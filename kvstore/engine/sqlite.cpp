@@ -93,17 +93,13 @@ class FileEngine final : public Engine {
  public:
   FileEngine(std::string_view path, const Options& options)
       : options_(options), file_(path, options) {
-    if (file_.existed()) register_open_file();
+    const bool existed = file_.known();
+    if (existed) register_open_file();
     Patience patience(options.busy_timeout);
-    for (;;) {
-      try {
-        first_ = open_first(patience);
-        break;
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::busy || !patience.wait()) throw;
-      }
-    }
-    if (!file_.existed()) register_open_file();
+    patiently(patience, [&] { first_ = open_first(patience); });
+    if (existed) return;
+    file_.note();
+    register_open_file();
   }
 
   std::unique_ptr<Connection> connect(Access role) override {
@@ -113,7 +109,9 @@ class FileEngine final : public Engine {
                                                 options_.busy_timeout);
     }
     if (immutable_) return std::make_unique<ImmutableConnection>(file_, options_);
-    std::shared_ptr<sqlite3> database = file_.open(options_);
+    Patience patience(options_.busy_timeout);
+    std::shared_ptr<sqlite3> database;
+    patiently(patience, [&] { database = file_.open(options_); });
     auto connection =
         std::make_unique<SqliteConnection>(database, file_.name(), options_.busy_timeout);
     // A lost writer is replaced; the index must outlive it.
@@ -163,6 +161,18 @@ class FileEngine final : public Engine {
   [[nodiscard]] const std::string& name() const noexcept override { return file_.name(); }
 
  private:
+  /// Repeats what fails because another process is in the way. Throws: busy.
+  void patiently(Patience& patience, FunctionRef<void()> attempt) const {
+    for (;;) {
+      try {
+        return attempt();
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::busy) throw;
+        if (!patience.wait()) raise_busy(patience, file_.name());
+      }
+    }
+  }
+
   void register_open_file() {
     const FileId id = file_.id();
     open_file_.emplace(id.device, id.inode);

@@ -132,11 +132,7 @@ void SqliteConnection::run_many(std::string_view sql, NextRow next_row, OnResult
 void SqliteConnection::refuse_moved_file() {
   int moved = 0;
   sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-  if (moved != 0) {
-    throw Error(ErrorCode::io, "cannot write " + name_ +
-                                   ": the file was deleted, renamed or replaced while it was "
-                                   "open; close the store and open it again");
-  }
+  if (moved != 0) raise_moved(name_);
 }
 
 int SqliteConnection::step_control(std::string_view sql) noexcept {
@@ -208,11 +204,12 @@ State SqliteConnection::state() const noexcept {
   return in_transaction_ ? State::open : State::idle;
 }
 
-ImmutableConnection::ImmutableConnection(const DatabaseFile& file, Options options)
+ImmutableConnection::ImmutableConnection(const DatabaseFile& file, const Options& options,
+                                         const FileStamp& stamp)
     : SqliteConnection(file.open_immutable(options), file.name(), options.busy_timeout),
       file_(file),
-      options_(std::move(options)),
-      stamp_(file.stamp()) {}
+      options_(options),
+      stamp_(stamp) {}
 
 void ImmutableConnection::refresh() {
   const FileStamp now = file_.stamp();

@@ -61,7 +61,8 @@ class SqliteConnection : public Connection {
 /// files. It opens the file again when somebody has written it.
 class ImmutableConnection final : public SqliteConnection {
  public:
-  ImmutableConnection(const DatabaseFile& file, Options options);
+  ImmutableConnection(const DatabaseFile& file, const Options& options)
+      : ImmutableConnection(file, options, file.stamp()) {}
 
   using SqliteConnection::run;
   std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
@@ -69,6 +70,9 @@ class ImmutableConnection final : public SqliteConnection {
   void commit() override;
 
  private:
+  /// `stamp`: taken before the file is opened, so that a change in between is seen.
+  ImmutableConnection(const DatabaseFile& file, const Options& options, const FileStamp& stamp);
+
   void refresh();
   void refuse_changed_file() const;
 

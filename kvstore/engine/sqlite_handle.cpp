@@ -73,9 +73,15 @@ void raise(sqlite3* database, int code, std::string_view doing, const std::strin
 }
 
 void raise_busy(const Patience& patience, const std::string& name) {
-  throw Error(ErrorCode::busy, "cannot write " + name + ": other writers held it for " +
+  throw Error(ErrorCode::busy, "cannot use " + name + ": other connections held it for " +
                                    std::to_string(patience.waited().count()) +
                                    " ms; try again, or raise Options::busy_timeout");
+}
+
+void raise_moved(const std::string& name) {
+  throw Error(ErrorCode::io, "cannot use " + name +
+                                 ": the file was deleted, renamed or replaced while it was open; "
+                                 "close the store and open it again");
 }
 
 Statement prepare(sqlite3* database, std::string_view sql, const std::string& name) {

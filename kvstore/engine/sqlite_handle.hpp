@@ -33,6 +33,9 @@ bool is_busy(int code) noexcept;
 /// Throws: busy, with the time waited.
 [[noreturn]] void raise_busy(const Patience& patience, const std::string& name);
 
+/// Throws: io, saying that another file, or none, is at the path of an open store.
+[[noreturn]] void raise_moved(const std::string& name);
+
 Statement prepare(sqlite3* database, std::string_view sql, const std::string& name);
 
 /// Runs `sql` for its effect, and calls `on_row` for every row.

@@ -161,16 +161,20 @@ void set_pragmas(sqlite3* database, const Options& options, const std::string& n
   }
 }
 
-void set_file_pragmas(sqlite3* database, const std::string& name) {
-  constexpr std::int64_t largest_idle_wal = 64 << 20;
-  set_pragma(database, "journal_size_limit", std::to_string(largest_idle_wal), largest_idle_wal,
-             name);
+void refuse_mapping(sqlite3* database, const std::string& name) {
   sqlite3_int64 mapped = 0;
   if (sqlite3_file_control(database, "main", SQLITE_FCNTL_MMAP_SIZE, &mapped) == SQLITE_OK) {
     mapped = -1;  // asks
     sqlite3_file_control(database, "main", SQLITE_FCNTL_MMAP_SIZE, &mapped);
     if (mapped != 0) refuse_setting("to read the file without mapping it", name);
   }
+}
+
+void set_file_pragmas(sqlite3* database, const std::string& name) {
+  constexpr std::int64_t largest_idle_wal = 64 << 20;
+  set_pragma(database, "journal_size_limit", std::to_string(largest_idle_wal), largest_idle_wal,
+             name);
+  refuse_mapping(database, name);
   // A checkpoint that SQLite starts by itself can lose commits; see sqlite_wal.hpp.
   if (sqlite3_wal_autocheckpoint(database, 0) != SQLITE_OK) {
     refuse_setting("to leave checkpoints to the library", name);
@@ -229,6 +233,16 @@ void DatabaseFile::look(const Options& options) {
   }
 }
 
+void DatabaseFile::note() {
+  found_ = id();
+}
+
+void DatabaseFile::refuse_other_file() const {
+  struct stat facts {};
+  const bool there = stat(path_.c_str(), &facts) == 0;
+  if (found_ && (!there || *found_ != FileId{facts.st_dev, facts.st_ino})) raise_moved(name_);
+}
+
 FileId DatabaseFile::id() const {
   if (found_) return *found_;
   struct stat facts {};
@@ -256,6 +270,7 @@ FileStamp DatabaseFile::stamp() const {
 Database DatabaseFile::open(const Options& options, bool keep_log) const {
   Database database;
   struct stat facts {};
+  refuse_other_file();
   if (options.read_only) {
     database = open_handle(path_, SQLITE_OPEN_READONLY, name_);
   } else if (found_ || !options.create || stat(path_.c_str(), &facts) == 0) {
@@ -275,6 +290,7 @@ Database DatabaseFile::open(const Options& options, bool keep_log) const {
   configure(database.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_log ? 1 : 0, name_);
   set_pragmas(database.get(), options, name_);
   set_file_pragmas(database.get(), name_);
+  refuse_other_file();
   return database;
 }
 
@@ -283,6 +299,7 @@ Database DatabaseFile::open_immutable(const Options& options) const {
       open_handle(uri(path_, "immutable=1"), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, name_);
   harden(database.get(), name_);
   set_pragmas(database.get(), options, name_);
+  refuse_mapping(database.get(), name_);
   return database;
 }
 

@@ -41,8 +41,11 @@ class DatabaseFile {
   /// What error messages call it.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
-  /// Whether the file was there when this object was made.
-  [[nodiscard]] bool existed() const noexcept { return found_.has_value(); }
+  /// Whether the file is known: it was there when this object was made, or was noted since.
+  [[nodiscard]] bool known() const noexcept { return found_.has_value(); }
+
+  /// Notes which file is there now; from here on no other one is opened, and none created.
+  void note();
 
   [[nodiscard]] FileId id() const;
   [[nodiscard]] FileStamp stamp() const;
@@ -51,6 +54,7 @@ class DatabaseFile {
   [[nodiscard]] bool has_log() const;
 
   /// Opens a hardened connection to a file that exists, or creates it with `Options::file_mode`.
+  /// Throws: io, when it is not the one that is known.
   /// `keep_log`: closing does not move the write-ahead log into the file.
   [[nodiscard]] Database open(const Options& options, bool keep_log = false) const;
 
@@ -59,6 +63,7 @@ class DatabaseFile {
 
  private:
   void look(const Options& options);
+  void refuse_other_file() const;
 
   std::string path_, directory_, name_;
   std::optional<FileId> found_{};

@@ -9,14 +9,13 @@
 
 /// The file format: what is in a store's file, how it is recognised and brought up to date.
 ///
-/// | column       | type                                | content |
-/// |--------------|-------------------------------------|---------------------------------------------|
-/// | `key`        | `TEXT PRIMARY KEY`                  | UTF-8, no NUL byte | | `value`      |
-/// `TEXT NOT NULL`                     | JSON text, UTF-8                            | |
-/// `updated_at` | `TIMESTAMP DEFAULT CURRENT_TIMESTAMP` | UTC, `YYYY-MM-DD HH:MM:SS.SSS` | |
-/// `expires_at` | `TIMESTAMP`                         | the same form, NULL = never | | `revision`
-/// | `INTEGER`                           | grows with every change of a key            | |
-/// `checksum`   | `INTEGER`                           | XXH3-64 of the row; NULL = from outside |
+/// Table `kv`:
+/// - `key TEXT PRIMARY KEY`: UTF-8, no NUL byte
+/// - `value TEXT NOT NULL`: JSON text, UTF-8
+/// - `updated_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP`: UTC, `YYYY-MM-DD HH:MM:SS.SSS`
+/// - `expires_at TIMESTAMP`: the same form; NULL is never
+/// - `revision INTEGER`: grows with every change of a key
+/// - `checksum INTEGER`: XXH3-64 of the row; NULL where an outside program wrote it
 ///
 /// An ordinary rowid table: `WITHOUT ROWID` doubles the file and triples the time at 2 KB values.
 /// A program that came first may have made `kv` with the first three columns only. `kv_floor` holds

@@ -92,19 +92,16 @@ Tidied GuardedCheckpoint::run(WithWriter with_writer) {
     copy_passively(longest_hold);
   }
   // The rest, while our own writer keeps all others out.
-  bool complete = false;
+  Copied copied = Copied::some;
   with_writer([&](Connection& writer) {
     writer.begin(Access::write, longest_hold);
     unpin();
-    complete = copy_passively(budget_);
+    copied = copy_passively(budget_);
     writer.rollback();
   });
-  if (!complete) {
-    // A slow disk may need longer than the shortest hold; without this it would never finish.
-    budget_ = std::min(budget_ * 2, longest_hold);
-    return Tidied::incomplete;
-  }
-  budget_ = shortest_hold;
+  // A slow disk may need longer than the shortest hold; without this it would never finish.
+  budget_ = copied == Copied::too_slow ? std::min(budget_ * 2, longest_hold) : shortest_hold;
+  if (copied != Copied::all) return Tidied::incomplete;
   restart_log();
   return Tidied::done;
 }
@@ -130,7 +127,7 @@ void GuardedCheckpoint::unpin() noexcept {
   }
 }
 
-bool GuardedCheckpoint::copy_passively(milliseconds limit) {
+GuardedCheckpoint::Copied GuardedCheckpoint::copy_passively(milliseconds limit) {
   forget_interrupt(copier_.get());
   int frames = 0;
   int copied = 0;
@@ -140,8 +137,9 @@ bool GuardedCheckpoint::copy_passively(milliseconds limit) {
     code = sqlite3_wal_checkpoint_v2(copier_.get(), "main", SQLITE_CHECKPOINT_PASSIVE, &frames,
                                      &copied);
   }
-  if (code == SQLITE_OK) return frames == copied;
-  if (is_busy(code) || (code & 0xFF) == SQLITE_INTERRUPT) return false;
+  if (code == SQLITE_OK) return frames == copied ? Copied::all : Copied::some;
+  if (is_busy(code)) return Copied::some;
+  if ((code & 0xFF) == SQLITE_INTERRUPT) return Copied::too_slow;
   raise(copier_.get(), code, "checkpoint", name_);
 }
 

@@ -55,7 +55,8 @@ class GuardedCheckpoint {
  private:
   bool pin_log(WithWriter with_writer);
   void unpin() noexcept;
-  bool copy_passively(std::chrono::milliseconds limit);
+  enum class Copied : std::uint8_t { all, some, too_slow };
+  Copied copy_passively(std::chrono::milliseconds limit);
   void restart_log();
 
   Database pin_, copier_;

@@ -28,10 +28,16 @@ void Janitor::wake() noexcept {
   }
 }
 
-void Janitor::wait() {
+bool Janitor::is_this_thread() {
+  const std::lock_guard lock(mutex_);
+  return thread_.get_id() == std::this_thread::get_id();
+}
+
+void Janitor::wait(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
   if (!asked_ || rest_ > milliseconds::zero()) return;
-  changed_.wait(lock, [this, seen = attempts_] { return stopping_ || attempts_ != seen; });
+  changed_.wait_until(lock, deadline,
+                      [this, seen = attempts_] { return stopping_ || attempts_ != seen; });
 }
 
 void Janitor::stop() noexcept {

@@ -26,8 +26,12 @@ class Janitor {
   /// What goes wrong here is reported, not thrown: the write that noticed the need has succeeded.
   void wake() noexcept;
 
-  /// Waits for the end of one attempt, unless the last one was in vain.
-  void wait();
+  /// Waits for the end of one attempt, but not past `deadline`, and not when the last one was in
+  /// vain.
+  void wait(std::chrono::steady_clock::time_point deadline);
+
+  /// Whether the caller is the error handler of an attempt.
+  [[nodiscard]] bool is_this_thread();
 
   /// Lets a running attempt end.
   void stop() noexcept;

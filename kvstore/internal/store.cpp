@@ -123,6 +123,8 @@ void Store::with_writer(Deadline deadline, engine::FunctionRef<void(engine::Conn
   try {
     body(*writer);
   } catch (...) {
+    // A transaction left open would keep every other writer out.
+    if (writer->state() == engine::State::open) writer->rollback();
     if (writer->state() == engine::State::lost) writer.reset();
     throw;
   }
@@ -134,8 +136,12 @@ void Store::write(engine::FunctionRef<void(Writing&)> body) {
     throw Error(ErrorCode::read_only,
                 "cannot write " + name_ + ": it was opened with Options::read_only");
   }
+  // The caller's code may drop the last handle of this very store.
+  const std::shared_ptr<Store> self = shared_from_this();
+  if (log_is_large_.load(std::memory_order_relaxed)) {
+    parts_->janitor.wait(WriteQueue::Clock::now() + options_.busy_timeout);
+  }
   const Deadline deadline = WriteQueue::Clock::now() + options_.busy_timeout;
-  if (log_is_large_.load(std::memory_order_relaxed)) parts_->janitor.wait();
   with_writer(deadline, [&](engine::Connection& connection) {
     run_transaction(connection, deadline, body);
     tidy_if_needed();
@@ -229,9 +235,15 @@ void Store::close() {
                     "when the call has returned");
   }
   if (engine::fork_generation() != generation_) return;
+  if (parts_->janitor.is_this_thread()) {
+    throw Error(ErrorCode::misuse, name_ + " was closed inside Options::on_background_error; " +
+                                       "close it on a thread of the program");
+  }
   const std::lock_guard lock(closing_);
-  if (closed_.exchange(true)) return;
+  if (closed_.load(std::memory_order_relaxed)) return;
+  // First, or an attempt that is under way would fail for no other reason than the closing.
   parts_->janitor.stop();
+  closed_.store(true, std::memory_order_release);
   const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());
   parts_->writer.reset();
   parts_->readers.close();

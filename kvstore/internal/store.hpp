@@ -19,7 +19,7 @@ namespace kvstore::internal {
 
 /// An open store: what all handles made from one `KVStore` share. By itself it is the session in
 /// which every call is a transaction of its own.
-class Store final : public Session {
+class Store final : public Session, public std::enable_shared_from_this<Store> {
  public:
   Store(std::unique_ptr<engine::Engine> engine, Options options);
   ~Store() noexcept override;

@@ -1,0 +1,196 @@
+#include <sqlite3.h>
+
+#include <atomic>
+#include <latch>
+#include <mutex>
+#include <thread>
+
+#include <kvstore/engine/sqlite_wal.hpp>
+
+#include "outside.hpp"
+#include "support.hpp"
+
+namespace kvstore::test {
+namespace {
+
+/// The default file system of SQLite while it lives, with a disk that fails when it is told to.
+class FailingVfs {
+ public:
+  FailingVfs() {
+    current = this;
+    vfs_ = *real_;
+    vfs_.zName = "failing";
+    vfs_.xOpen = open;
+    sqlite3_vfs_register(&vfs_, 1);
+  }
+  ~FailingVfs() noexcept {
+    sqlite3_vfs_unregister(&vfs_);
+    sqlite3_vfs_register(real_, 1);
+    current = nullptr;
+  }
+  FailingVfs(const FailingVfs&) = delete;
+  FailingVfs& operator=(const FailingVfs&) = delete;
+  FailingVfs(FailingVfs&&) = delete;
+  FailingVfs& operator=(FailingVfs&&) = delete;
+
+  std::atomic<int> log_syncs_to_fail{0};
+  std::atomic<bool> log_writes_fail{false};
+  std::atomic<bool> database_is_full{false};
+
+ private:
+  /// The methods of one kind of file, with the real ones behind them.
+  struct Methods {
+    const sqlite3_io_methods* real = nullptr;
+    sqlite3_io_methods own{};
+
+    void take_over(sqlite3_file* file) {
+      if (real == nullptr) {
+        real = file->pMethods;
+        own = *real;
+      }
+    }
+  };
+
+  static int open(sqlite3_vfs* /*vfs*/, const char* path, sqlite3_file* file, int flags, int* out) {
+    const int code = current->real_->xOpen(current->real_, path, file, flags, out);
+    if (code != SQLITE_OK) return code;
+    const std::lock_guard lock(current->mutex_);
+    if ((flags & SQLITE_OPEN_WAL) != 0) {
+      current->log_.take_over(file);
+      current->log_.own.xSync = sync_log;
+      current->log_.own.xWrite = write_log;
+      file->pMethods = &current->log_.own;
+    } else if ((flags & SQLITE_OPEN_MAIN_DB) != 0) {
+      current->database_.take_over(file);
+      current->database_.own.xWrite = write_database;
+      file->pMethods = &current->database_.own;
+    }
+    return code;
+  }
+
+  static int sync_log(sqlite3_file* file, int flags) {
+    if (current->log_syncs_to_fail > 0) {
+      --current->log_syncs_to_fail;
+      return SQLITE_IOERR_FSYNC;
+    }
+    return current->log_.real->xSync(file, flags);
+  }
+
+  static int write_log(sqlite3_file* file, const void* bytes, int count, sqlite3_int64 offset) {
+    if (current->log_writes_fail) return SQLITE_IOERR_WRITE;
+    return current->log_.real->xWrite(file, bytes, count, offset);
+  }
+
+  static int write_database(sqlite3_file* file, const void* bytes, int count,
+                            sqlite3_int64 offset) {
+    if (current->database_is_full) return SQLITE_FULL;
+    return current->database_.real->xWrite(file, bytes, count, offset);
+  }
+
+  static inline FailingVfs* current = nullptr;
+  sqlite3_vfs* real_ = sqlite3_vfs_find(nullptr);
+  sqlite3_vfs vfs_{};
+  std::mutex mutex_;
+  Methods log_, database_;
+};
+
+class FailingDisk : public ::testing::Test {
+ protected:
+  FailingDisk() { store_->set("before", 1); }
+
+  /// "k" is what was asked for or what it was, and everything else as acknowledged.
+  void expect_sound(const json& old, const json& asked) {
+    const json now = store_->get("k").value();
+    EXPECT_TRUE(now == old || now == asked) << now;
+    EXPECT_EQ(store_->get("before"), json(1));
+    EXPECT_TRUE(store_->check().ok());
+  }
+
+  void expect_works_again() {
+    store_->set("k", "again");
+    EXPECT_EQ(store_->get("k"), json("again"));
+    store_.reset();
+    store_.emplace(file_);
+    expect_sound("again", "again");
+  }
+
+  TempDir dir_;
+  FailingVfs disk_;
+  std::string file_ = dir_.file("store.db");
+  std::optional<KVStore> store_{std::in_place, file_};
+};
+
+TEST_F(FailingDisk, ThatCannotSyncACommitMakesItsOutcomeUnknown) {
+  store_->set("k", "old");
+  disk_.log_syncs_to_fail = 1;
+  EXPECT_KV_ERROR(store_->set("k", "new"), ErrorCode::outcome_unknown, "read the entries again");
+  expect_sound("old", "new");
+  expect_works_again();
+}
+
+TEST_F(FailingDisk, ThatCannotSyncAnUpdateMakesItsOutcomeUnknown) {
+  store_->set("k", "old");
+  disk_.log_syncs_to_fail = 1;
+  EXPECT_KV_ERROR(store_->update("k", [](json& value) { value = "new"; }),
+                  ErrorCode::outcome_unknown, "store.db");
+  expect_sound("old", "new");
+  expect_works_again();
+}
+
+TEST_F(FailingDisk, ThatCannotSyncASetManyStoresAllOrNothing) {
+  store_->set_many({{"k", "old"}, {"l", "old"}});
+  disk_.log_syncs_to_fail = 1;
+  EXPECT_KV_ERROR(store_->set_many({{"k", "new"}, {"l", "new"}}), ErrorCode::outcome_unknown,
+                  "store.db");
+  expect_sound("old", "new");
+  EXPECT_EQ(store_->get("k"), store_->get("l"));
+  expect_works_again();
+}
+
+TEST_F(FailingDisk, ThatCannotWriteIsATypedErrorAndLosesNothing) {
+  store_->set("k", "old");
+  disk_.log_writes_fail = true;
+  try {
+    store_->set("k", "new");
+    ADD_FAILURE() << "the write was acknowledged";
+  } catch (const Error& error) {
+    EXPECT_TRUE(error.code() == ErrorCode::io || error.code() == ErrorCode::outcome_unknown)
+        << error.what();
+  }
+  expect_sound("old", "new");
+  disk_.log_writes_fail = false;
+  expect_works_again();
+}
+
+TEST_F(FailingDisk, ThatIsFullUnderACheckpointLeavesNoTransactionOpen) {
+  std::latch reported(1);
+  std::atomic<bool> first{true};
+  store_.reset();
+  store_.emplace(file_, Options{.on_background_error = [&](const std::exception_ptr&) {
+                   if (first.exchange(false)) reported.count_down();
+                 }});
+  // A reader in the middle of the log lets the checkpoint copy all but the last frames, which it
+  // copies under the write lock once the reader is gone.
+  const auto write = [&](int first, int end) {
+    for (int i = first; i < end; ++i)
+      store_->set("k" + std::to_string(i), std::string(100'000, 'v'));
+  };
+  write(0, 28);
+  std::optional<Outside> reader(file_);
+  reader->run("BEGIN; SELECT count(*) FROM kv");
+  write(28, 42);
+  const engine::WalIndex log(reader->handle());
+  while (log.backfilled() == 0) std::this_thread::yield();
+  ASSERT_GE(log.backfilled(), 600U);
+  disk_.database_is_full = true;
+  reader.reset();
+  reported.wait();
+  store_->set("k", 1);
+  EXPECT_EQ(store_->get("k"), json(1));
+  disk_.database_is_full = false;
+  store_->set("k", 2);
+  EXPECT_EQ(Outside(file_).one("SELECT value FROM kv WHERE key = 'k'"), "2");
+}
+
+}  // namespace
+}  // namespace kvstore::test

@@ -69,6 +69,12 @@ class Damage : public testing::Test {
     outside.run("UPDATE kv SET " + assignment + " WHERE key = 'key7'");
   }
 
+  void expect_key7_kept_by_a_purge() {
+    KVStore store(file_, {.clock = clock_.source()});
+    EXPECT_EQ(store.purge_expired(), 0U);
+    EXPECT_KV_ERROR(store.get("key7"), ErrorCode::corrupt, "key7");
+  }
+
   void expect_key7_corrupt() {
     const KVStore store(file_, {.clock = clock_.source()});
     EXPECT_KV_ERROR(store.get("key7"), ErrorCode::corrupt, "key7");
@@ -86,6 +92,11 @@ class Damage : public testing::Test {
   std::string file_ = dir_.file("store.db");
   Values values_;
 };
+
+TEST_F(Damage, OfAnExpiryDoesNotLetAPurgeRemoveTheEntry) {
+  rot("expires_at = '1999-01-01 00:00:00.000'");
+  expect_key7_kept_by_a_purge();
+}
 
 TEST_F(Damage, ToAValueIsSeenByEveryRead) {
   rot("value = replace(value, '7', '8')");

@@ -214,10 +214,43 @@ TEST_F(OutsideWriter, WithTriggersOffIsCaughtByTheChecksum) {
   EXPECT_KV_ERROR(store_.get("k"), ErrorCode::corrupt, "\"k\"");
 }
 
+TEST_F(OutsideWriter, ThatLeavesNoNumberAsRevisionDoesNotSwallowTheNextWrite) {
+  for (const char* revision : {"'x'", "1e300", "x'00'"}) {
+    SCOPED_TRACE(revision);
+    store_.set("k", "before");
+    outside_.run(std::string("UPDATE kv SET revision = ") + revision);
+    EXPECT_EQ(store_.check().problems.size(), 1U);
+    const Revision revision_now = store_.set("k", "after");
+    const auto entry = store_.entry("k");
+    ASSERT_TRUE(entry);
+    EXPECT_EQ(entry->value, json("after"));
+    EXPECT_EQ(entry->revision, revision_now);
+    EXPECT_EQ(store_.set_many({{"k", "again"}}), 1U);
+    EXPECT_EQ(store_.get("k"), json("again"));
+    EXPECT_TRUE(store_.check().ok());
+  }
+}
+
+TEST_F(OutsideWriter, ThatLeavesTheLargestRevisionMakesWritesOfThatKeyFail) {
+  store_.set("k", "before");
+  outside_.run("UPDATE kv SET revision = 9223372036854775807");
+  EXPECT_KV_ERROR(store_.set("k", "after"), ErrorCode::out_of_range, "UPDATE kv SET revision = 0");
+  EXPECT_EQ(store_.get("k"), json("before"));
+  store_.set("other", 1);
+  outside_.run("UPDATE kv SET revision = 0");
+  store_.set("k", "after");
+  EXPECT_EQ(store_.get("k"), json("after"));
+}
+
+TEST_F(OutsideWriter, ThatLeavesAKeyThatIsNotUtf8IsReportedByKeys) {
+  outside_.run("INSERT INTO kv(key, value) VALUES(CAST(x'7AC3' AS TEXT), '1')");
+  EXPECT_KV_ERROR(store_.keys(), ErrorCode::invalid_key, "not valid UTF-8");
+}
+
 TEST_F(OutsideWriter, ThatHoldsTheFileMakesAWriteBusy) {
   KVStore hasty(file_, {.busy_timeout = Duration(20)});
   outside_.run("BEGIN IMMEDIATE");
-  EXPECT_KV_ERROR(hasty.set("k", 1), ErrorCode::busy, "other writers");
+  EXPECT_KV_ERROR(hasty.set("k", 1), ErrorCode::busy, "other connections");
   outside_.run("COMMIT");
   hasty.set("k", 2);
   EXPECT_EQ(hasty.get("k"), json(2));

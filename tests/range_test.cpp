@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "behaviour.hpp"
 
@@ -201,6 +202,12 @@ TEST_P(EraseRange, WithALimitRemovesFromTheEndItBeginsAt) {
   EXPECT_EQ(seen({}), (Keys{"a", "p1\x01", "p2", "q"}));
   EXPECT_EQ(store_.erase_range({.prefix = "p", .limit = 9, .descending = true}), 2U);
   EXPECT_EQ(seen({}), (Keys{"a", "q"}));
+}
+
+TEST_P(EraseRange, WithTheLargestLimitRemovesAll) {
+  store_keys({"a", "b", "c"});
+  EXPECT_EQ(store_.erase_range({.limit = std::numeric_limits<std::size_t>::max()}), 3U);
+  EXPECT_EQ(store_.count(), 0U);
 }
 
 TEST_P(EraseRange, WithALimitDoesNotCountWhatHasExpired) {

@@ -2,6 +2,7 @@
 #include <array>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include <kvstore/engine/text.hpp>
 #include <kvstore/error.hpp>
@@ -37,6 +38,29 @@ std::int64_t number_of(const Value& value) noexcept {
 
 bool is_null(const Value& value) noexcept {
   return std::holds_alternative<std::monostate>(value);
+}
+
+/// Throws: out_of_range, when an outside program left the largest number there is.
+Revision after(Revision revision) {
+  if (revision == std::numeric_limits<Revision>::max()) {
+    throw Error(ErrorCode::out_of_range,
+                "a revision in the file is the largest possible number, so that none can follow; "
+                "set it back with SQL: UPDATE kv SET revision = 0, and the same for kv_floor");
+  }
+  return revision + 1;
+}
+
+std::int64_t sql_number(std::size_t number) noexcept {
+  constexpr auto most = static_cast<std::size_t>(std::numeric_limits<std::int64_t>::max());
+  return static_cast<std::int64_t>(std::min(number, most));
+}
+
+/// Throws: invalid_key, for a key that an outside program wrote.
+void refuse_bad_key(std::string_view key) {
+  if (engine::valid_utf8(key)) return;
+  throw Error(ErrorCode::invalid_key,
+              "the key " + engine::in_quotes(key) +
+                  ", which another program wrote, is not valid UTF-8; erase it there");
 }
 
 [[noreturn]] void refuse_damaged(std::string_view key) {
@@ -112,25 +136,24 @@ class Fields {
 
 void run_keys(const Reading& reading, const Range& range, std::size_t limit, std::size_t offset,
               engine::FunctionRef<bool(std::string_view)> on_key) {
-  constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
+  constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
   const Bounds span = bounds(range, reading.dialect);
   const Timestamp now(reading.clock.now());
   const std::array parameters = {Value(span.lower), Value(span.upper), Value(now.text()),
-                                 Value(limit == 0 ? unlimited : static_cast<std::int64_t>(limit)),
-                                 Value(static_cast<std::int64_t>(offset))};
+                                 Value(sql_number(limit == 0 ? all : limit)),
+                                 Value(sql_number(offset))};
   reading.connection.run(range.descending ? statements.keys_descending : statements.keys,
-                         parameters, [&](Row row) { return on_key(text_of(row[0])); });
+                         parameters, [&](Row row) {
+                           refuse_bad_key(text_of(row[0]));
+                           return on_key(text_of(row[0]));
+                         });
 }
 
 }  // namespace
 
 std::string_view Record::text() const {
   if (!checked) {
-    if (!engine::valid_utf8(key)) {
-      throw Error(ErrorCode::invalid_key,
-                  "the key " + engine::in_quotes(key) +
-                      ", which another program wrote, is not valid UTF-8; erase it there");
-    }
+    refuse_bad_key(key);
     check_text(value, key, std::numeric_limits<std::size_t>::max());
   }
   return value;
@@ -224,11 +247,11 @@ void Writing::raise_floor(Revision revision) {
 /// At least the clock in microseconds, and later than all this process gave out: so that a second
 /// write within one tick does not have to ask what is stored.
 Revision Writing::next_revision(Revision at_least) {
-  const Revision wanted = std::max({clock.micros(), at_least, floor() + 1});
+  const Revision wanted = std::max({clock.micros(), at_least, after(floor())});
   Revision latest = history_.latest_revision.load(std::memory_order_relaxed);
   Revision next = 0;
   do {
-    next = std::max(wanted, latest + 1);
+    next = std::max(wanted, after(latest));
   } while (
       !history_.latest_revision.compare_exchange_weak(latest, next, std::memory_order_relaxed));
   return next;
@@ -278,10 +301,12 @@ void Writing::sweep_sometimes(const Item& item) {
   }
 }
 
-/// The clock of whoever wrote the row last was ahead of ours.
+/// The clock of whoever wrote the row last was ahead of ours, or what stands there is no revision.
 Revision Writing::put_after_stored(const Item& item) {
-  const Fields fields(item, clock.now(), next_revision(stored_revision(item.key) + 1));
-  connection.run(statements.put, fields.row());
+  const Fields fields(item, clock.now(), next_revision(after(stored_revision(item.key))));
+  const Row row = fields.row();
+  const std::array parameters = {row[1], row[2], row[3], row[4], row[5], row[0]};
+  connection.run(statements.put_over, parameters);
   return fields.revision();
 }
 
@@ -320,16 +345,20 @@ void Writing::touch(std::string_view key, std::optional<Time> expires_at) {
 std::size_t Writing::purge(std::size_t limit) {
   const Timestamp now(clock.now());
   Revision latest = 0;
-  std::size_t purged = 0;
-  connection.run(statements.purge_expired,
-                 std::array{Value(now.text()), Value(static_cast<std::int64_t>(limit))},
+  std::vector<std::string> keys;
+  connection.run(statements.expired, std::array{Value(now.text()), Value(sql_number(limit))},
                  [&](Row row) {
-                   latest = std::max(latest, number_of(row[0]));
-                   ++purged;
+                   const Columns columns(row.subspan(1));
+                   // What may have been made to look expired by damage is left to be reported.
+                   if (is_null(columns.checksum) || sound(text_of(row[0]), columns)) {
+                     keys.emplace_back(text_of(row[0]));
+                     latest = std::max(latest, number_of(columns.revision));
+                   }
                    return true;
                  });
   raise_floor(latest);
-  return purged;
+  for (const std::string& key : keys) connection.run(statements.erase, std::array{Value(key)});
+  return keys.size();
 }
 
 std::optional<Time> Writing::expiry(const SetOptions& how) {
@@ -346,7 +375,12 @@ void inspect(const Reading& reading,
       if (!std::holds_alternative<std::string_view>(row[0])) {
         problem = "a row has a key that is not text";
       } else {
-        static_cast<void>(verified(key, Columns(row.subspan(1))).parsed());
+        const Columns columns(row.subspan(1));
+        static_cast<void>(verified(key, columns).parsed());
+        if (!is_null(columns.revision) && !std::holds_alternative<std::int64_t>(columns.revision)) {
+          problem = "the revision of " + engine::in_quotes(key) +
+                    ", which another program wrote, is no whole number; set the entry again";
+        }
       }
     } catch (const Error& error) {
       problem = error.what();

@@ -45,6 +45,11 @@ struct Statements {
       "revision = excluded.revision, checksum = excluded.checksum "
       "WHERE excluded.revision > coalesce(kv.revision, 0)";
 
+  /// For a row that `put` left alone.
+  std::string_view put_over =
+      "UPDATE kv SET value = $1, updated_at = $2, expires_at = $3, revision = $4, checksum = $5 "
+      "WHERE key = $6";
+
   std::string_view revision_of = "SELECT revision FROM kv WHERE key = $1";
 
   std::string_view touch = "UPDATE kv SET expires_at = $1, checksum = $2 WHERE key = $3";
@@ -56,9 +61,9 @@ struct Statements {
 
   std::string_view erase_range = "DELETE FROM kv WHERE key >= $1 AND key < $2";
 
-  std::string_view purge_expired =
-      "DELETE FROM kv WHERE key IN (SELECT key FROM kv WHERE expires_at BETWEEN '' AND $1 "
-      "LIMIT $2) RETURNING revision";
+  std::string_view expired =
+      "SELECT key, value, updated_at, expires_at, revision, checksum FROM kv "
+      "WHERE expires_at BETWEEN '' AND $1 LIMIT $2";
 
   std::string_view floor = "SELECT revision FROM kv_floor";
 

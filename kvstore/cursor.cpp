@@ -48,7 +48,7 @@ class Scan {
     clear();
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     if (complete_) return;
-    complete_ = true;
+    complete_ = true;  // also where reading throws
     session_->read(Span::statement, [&](Reading& reading) {
       Bounds span = bounds(range_, reading.dialect);
       if (!first) (range_.descending ? span.upper : span.lower) = behind(last);
@@ -83,6 +83,9 @@ class Scan {
       if (rows_.empty()) throw;
       failure_ = std::current_exception();
       complete_ = true;
+    } catch (...) {
+      clear();
+      throw;
     }
   }
 

@@ -42,7 +42,8 @@ struct SetOptions {
 struct Range {
   std::string prefix{};                ///< Keys that begin with these bytes.
   std::string from{};                  ///< First key, inclusive.
-  std::optional<std::string> after{};  ///< First key, exclusive: where the last page ended.
+  std::optional<std::string> after{};  ///< First key, exclusive: where the last page ended,
+                                       ///< going up; going down that is `until`.
   std::optional<std::string> until{};  ///< Last key, exclusive.
   std::size_t limit = 0;               ///< At most so many entries; 0 is all.
   bool descending = false;             ///< From the last key to the first.

@@ -73,14 +73,16 @@ class KVSTORE_API Keyspace : public Reader {
   template <class Items>
   requires(!std::same_as<std::remove_cvref_t<Items>, json>) std::size_t
       set_many(Items&& items, SetOptions how = {}) {
-    auto next = std::begin(items);
-    const auto end = std::end(items);
-    bool first = true;
+    std::optional<decltype(std::begin(items))> next;
     return set_each(
         [&](const ItemSink& sink) {
-          if (!std::exchange(first, false)) ++next;
-          if (next == end) return false;
-          offer(*next, sink);
+          if (next) {
+            ++*next;
+          } else {
+            next.emplace(std::begin(items));
+          }
+          if (*next == std::end(items)) return false;
+          offer(**next, sink);
           return true;
         },
         how);

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include <kvstore/engine/sqlite.hpp>
@@ -8,7 +10,8 @@
 namespace kvstore {
 namespace {
 
-void check_options(const Options& options, std::string_view location) {
+/// Throws: unsupported, misuse.
+Options accepted(Options options, std::string_view location) {
   if (options.max_bytes != 0) {
     throw Error(ErrorCode::unsupported, "cannot open " + engine::in_quotes(location) +
                                             ": Options::max_bytes is not supported by this "
@@ -18,6 +21,9 @@ void check_options(const Options& options, std::string_view location) {
     throw Error(ErrorCode::misuse, "cannot open " + engine::in_quotes(location) +
                                        ": Options::busy_timeout is negative");
   }
+  // Longer than anybody waits, and far from where sums of times overflow.
+  options.busy_timeout = std::min(options.busy_timeout, Duration(std::chrono::hours(24 * 365)));
+  return options;
 }
 
 std::shared_ptr<internal::Session> open_memory(const Options& options) {
@@ -32,9 +38,8 @@ std::shared_ptr<internal::Session> open(std::string_view path, const Options& op
   return std::make_shared<internal::Store>(engine::open_sqlite_file(path, options), options);
 }
 
-std::shared_ptr<internal::Session> open_location(std::string_view location,
-                                                 const Options& options) {
-  check_options(options, location);
+std::shared_ptr<internal::Session> open_location(std::string_view location, const Options& wanted) {
+  const Options options = accepted(wanted, location);
   if (location == ":memory:") return open_memory(options);
   if (location.starts_with("postgresql://") || location.starts_with("postgres://")) {
     throw Error(ErrorCode::unsupported, "cannot open " + engine::in_quotes(location) +
@@ -72,8 +77,7 @@ void KVStore::close_quietly() noexcept {
 }
 
 KVStore KVStore::open_file(std::string_view path, const Options& options) {
-  check_options(options, path);
-  return KVStore(open(path, options));
+  return KVStore(open(path, accepted(options, path)));
 }
 
 std::size_t KVStore::purge_expired() {

@@ -24,7 +24,7 @@ struct Options {
   Durability durability = Durability::full;
 
   /// How long a call waits for other writers, in this process and in others, before it throws
-  /// `busy`. Units: milliseconds. Default: 5000.
+  /// `busy`; more than a year is a year. Units: milliseconds. Default: 5000.
   Duration busy_timeout{5000};
 
   /// Upper bound of the memory in which parsed documents may be kept; 0 keeps none.
@@ -57,7 +57,8 @@ struct Options {
   std::function<Time()> clock{};
 
   /// Told of failures that no caller could be told of, such as those of background checkpoints.
-  /// Called on a thread of the library; what it throws is dropped. Default: nothing.
+  /// Called on a thread of the library, or on that of a write which could not start one; it must
+  /// not use or close the store. What it throws is dropped. Default: nothing.
   std::function<void(std::exception_ptr)> on_background_error{};
 };
 

@@ -1,3 +1,5 @@
+#include <latch>
+#include <thread>
 #include <type_traits>
 
 #include "behaviour.hpp"
@@ -232,6 +234,11 @@ TEST_P(InsideACallback, AScanOfTheSameStoreCannotFeedSetMany) {
   EXPECT_EQ(store_.entry("k0")->expires_at, std::nullopt);
 }
 
+TEST_P(InsideACallback, AShortScanOfTheSameStoreCannotFeedSetManyEither) {
+  store_many(3);
+  EXPECT_KV_ERROR(store_.set_many(store_.scan()), ErrorCode::misuse, "callback");
+}
+
 TEST_P(InsideACallback, WhatTheRangeOfSetManyThrowsArrivesAndNothingIsStored) {
   EXPECT_THROW(store_.set_many(OnePair{[] { throw std::logic_error("the caller's own"); }}),
                std::logic_error);
@@ -249,6 +256,17 @@ TEST_P(InsideACallback, AMisuseThatIsNotCaughtEndsTheWriteAndIsReported) {
   EXPECT_EQ(store_.get("k"), json(1));
 }
 
+TEST_P(InsideACallback, TheStoreMayBeAssignedAnother) {
+  const TempDir dir;
+  store_.set("k", 1);
+  const std::optional<json> result = store_.update("k", [&](json& value) {
+    store_ = open_in(dir, options());
+    value = 2;
+  });
+  EXPECT_EQ(result, json(2));
+  EXPECT_FALSE(store_.contains("k"));
+}
+
 TEST_P(InsideACallback, AnotherStoreMayBeUsed) {
   const TempDir dir;
   KVStore other = open_in(dir, options());
@@ -260,6 +278,23 @@ TEST_P(InsideACallback, AnotherStoreMayBeUsed) {
     value = other.get("k").value().get<int>() + 1;
   });
   EXPECT_EQ(store_.get("k"), json(2));
+}
+
+TEST(BusyTimeout, MayBeTheLongestDuration) {
+  const TempDir dir;
+  KVStore store(dir.file("store.db"), {.busy_timeout = Duration::max()});
+  std::latch writing(1);
+  std::thread writer([&] { store.update("k", json(1), [&](json&) { writing.count_down(); }); });
+  writing.wait();
+  store.set("k", 2);
+  writer.join();
+  EXPECT_EQ(store.get("k"), json(2));
+}
+
+TEST(AnOptionsClock, MayGiveTheLastMomentThereIs) {
+  KVStore store(":memory:", {.clock = [] { return Time::max(); }});
+  EXPECT_GT(store.set("k", 1), 0);
+  EXPECT_EQ(store.get("k"), json(1));
 }
 
 TEST(Error, TellsWhetherTheSameCallMaySucceedLater) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <kvstore/internal/clock.hpp>
+#include <kvstore/internal/timestamp.hpp>
 
 namespace kvstore::internal {
 namespace {
@@ -26,7 +27,9 @@ Clock::Clock(std::function<Time()> source) : source_(std::move(source)) {}
 
 std::int64_t Clock::micros() {
   if (!source_) return system_micros();
-  const std::chrono::microseconds given = source_().time_since_epoch();
+  // What no timestamp can hold could overflow below.
+  const std::chrono::microseconds given =
+      std::clamp(source_(), Time(), latest_time()).time_since_epoch();
   return never_back(latest_, given.count());
 }
 

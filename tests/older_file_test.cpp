@@ -119,7 +119,8 @@ TEST_F(OlderFile, IsUpgradedBesideAnOpenReader) {
 TEST_F(OlderFile, IsBusyWhileAnotherProgramKeepsItLocked) {
   Outside writer(file_);
   writer.run("BEGIN IMMEDIATE");
-  EXPECT_KV_ERROR(KVStore(file_, {.busy_timeout = Duration(20)}), ErrorCode::busy, "other connections");
+  EXPECT_KV_ERROR(KVStore(file_, {.busy_timeout = Duration(20)}), ErrorCode::busy,
+                  "other connections");
   writer.run("ROLLBACK");
   EXPECT_EQ(KVStore(file_).count(), 1U);
 }

@@ -187,7 +187,8 @@ void SqliteConnection::commit() {
     lost_ = true;
     throw Error(ErrorCode::outcome_unknown,
                 "the commit to " + name_ + " failed: " + cause + " (" + std::to_string(code) +
-                    "); whether it happened cannot be known, read the entries again");
+                    "); whether it happened cannot be known: read the entries again; what "
+                    "they say is settled by the next write that succeeds");
   }
   fail(code);
 }

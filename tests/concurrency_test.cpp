@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <atomic>
 #include <latch>
-#include <regex>
 #include <thread>
 
 #include "behaviour.hpp"
@@ -59,9 +58,9 @@ class LongUpdate {
 
 /// The milliseconds that the text of an error speaks of.
 int waited_ms(const std::string& text) {
-  std::smatch match;
-  if (!std::regex_search(text, match, std::regex("for ([0-9]+) ms"))) return -1;
-  return std::stoi(match[1]);
+  const std::size_t unit = text.find(" ms;");
+  if (unit == std::string::npos) return -1;
+  return std::stoi(text.substr(text.rfind(' ', unit - 1) + 1));
 }
 
 template <class Call>

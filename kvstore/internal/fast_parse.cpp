@@ -29,9 +29,20 @@ bool may_hold_minus_zero(std::string_view text) {
   return false;
 }
 
+/// The text that is parsed, searched at most once however many zeros it holds.
+struct Source {
+  std::string_view text;
+  std::optional<bool> minus_zero{};
+
+  bool holds_minus_zero() {
+    if (!minus_zero) minus_zero = may_hold_minus_zero(text);
+    return *minus_zero;
+  }
+};
+
 /// Fills `out`; false: a number that the two parsers may type differently.
 // NOLINTNEXTLINE(misc-no-recursion): as deep as the parser goes, which has a limit
-bool build(const dom::element& element, std::string_view text, json& out) {
+bool build(const dom::element& element, Source& source, json& out) {
   switch (element.type()) {
     case dom::element_type::OBJECT: {
       out = json::object();
@@ -39,7 +50,7 @@ bool build(const dom::element& element, std::string_view text, json& out) {
       // Names mostly come sorted, as `dump` wrote them. Of equal ones the last counts.
       for (const auto [name, value] : dom::object(element)) {
         const auto member = members.emplace_hint(members.end(), std::string(name), nullptr);
-        if (!build(value, text, member->second)) return false;
+        if (!build(value, source, member->second)) return false;
       }
       return true;
     }
@@ -49,13 +60,13 @@ bool build(const dom::element& element, std::string_view text, json& out) {
       const dom::array array(element);
       items.reserve(array.size());
       for (const dom::element item : array) {
-        if (!build(item, text, items.emplace_back())) return false;
+        if (!build(item, source, items.emplace_back())) return false;
       }
       return true;
     }
     case dom::element_type::INT64: {
       const auto number = std::int64_t(element);
-      if (number == 0 && may_hold_minus_zero(text)) return false;
+      if (number == 0 && source.holds_minus_zero()) return false;
       // As nlohmann does it: signed only below zero.
       if (number < 0) {
         out = number;
@@ -87,7 +98,8 @@ std::optional<json> parse(dom::parser& parser, std::string_view text) {
   dom::element root;
   if (parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS) return std::nullopt;
   std::optional<json> value(std::in_place);
-  if (!build(root, text, *value)) value.reset();
+  Source source{text};
+  if (!build(root, source, *value)) value.reset();
   return value;
 }
 

@@ -4,6 +4,8 @@
 
 #include <kvstore/engine/sqlite.hpp>
 #include <kvstore/engine/text.hpp>
+#include <kvstore/internal/open_snapshot.hpp>
+#include <kvstore/internal/open_transaction.hpp>
 #include <kvstore/internal/store.hpp>
 #include <kvstore/kvstore.hpp>
 
@@ -78,6 +80,16 @@ void KVStore::close_quietly() noexcept {
 
 KVStore KVStore::open_file(std::string_view path, const Options& options) {
   return KVStore(open(path, accepted(options, path)));
+}
+
+Transaction KVStore::begin() {
+  auto transaction = internal::OpenTransaction::open(session().store().shared_from_this());
+  return Transaction(std::make_shared<internal::TransactionSession>(
+      std::move(transaction), internal::OpenTransaction::outermost));
+}
+
+Snapshot KVStore::snapshot() const {
+  return Snapshot(internal::OpenSnapshot::open(session().store().shared_from_this()));
 }
 
 std::size_t KVStore::purge_expired() {

@@ -10,7 +10,9 @@
 #include <kvstore/error.hpp>
 #include <kvstore/keyspace.hpp>
 #include <kvstore/options.hpp>
+#include <kvstore/snapshot.hpp>
 #include <kvstore/stats.hpp>
+#include <kvstore/transaction.hpp>
 
 namespace kvstore {
 
@@ -40,6 +42,25 @@ class KVSTORE_API KVStore : public Keyspace {
 
   /// Closes. Everything made from the store answers `misuse` from then on.
   ~KVStore() noexcept;
+
+  /// Runs `body(Transaction&)` and commits what it did, all or nothing; when it throws, nothing is
+  /// stored and the exception comes through. Returns what `body` returns. A body that called
+  /// `rollback` is not committed.
+  ///
+  /// While it runs, this thread uses the transaction and not the store: that is `misuse`. Other
+  /// threads read on, and wait to write.
+  /// Throws: what a write throws.
+  template <class Body>
+  auto transaction(Body&& body) {
+    return Transaction::run(begin(), body);
+  }
+
+  /// The same as an object, which rolls back unless it is committed. It belongs to this thread.
+  [[nodiscard]] Transaction begin();
+
+  /// One moment of the store, to be read while the store is being written.
+  /// Throws: busy, io, misuse.
+  [[nodiscard]] Snapshot snapshot() const;
 
   /// Removes entries whose expiry has passed. Returns how many there were. Reads never show such
   /// entries, purged or not; writes with a ttl remove some along the way.

@@ -2,8 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include <kvstore/entry.hpp>
 
 namespace kvstore {
 
@@ -15,6 +18,11 @@ struct Stats {
   std::uint64_t used_bytes = 0;      ///< Of these, pages that hold data. Units: bytes.
   std::uint64_t wal_bytes = 0;       ///< Size of the write-ahead log beside it. Units: bytes.
   std::size_t read_connections = 0;  ///< Connections that reads have opened so far.
+  std::size_t snapshots = 0;         ///< Snapshots of this store that are alive.
+
+  /// Age of the oldest of them: so long the log has kept what was written since.
+  /// Absent: there is none. Units: milliseconds.
+  std::optional<Duration> oldest_snapshot{};
 
   /// Whether this SQLite can lose commits when another program checkpoints the live file. The
   /// store's own checkpoints are guarded against it.

@@ -12,6 +12,7 @@ constexpr bool movable_only =
     std::is_nothrow_move_constructible_v<T>&& std::is_nothrow_move_assignable_v<T> &&
     !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T>;
 static_assert(movable_only<KVStore> && movable_only<Cursor>);
+static_assert(movable_only<Transaction> && movable_only<Snapshot>);
 static_assert(std::is_nothrow_destructible_v<KVStore> && std::is_nothrow_destructible_v<Cursor>);
 
 // What a KVStore is made of can be referred to, but neither held nor cut out of it.

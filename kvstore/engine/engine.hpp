@@ -37,7 +37,9 @@ using NextRow = FunctionRef<Row()>;
 /// Told how many rows one execution of a series changed.
 using OnResult = FunctionRef<void(std::int64_t changed)>;
 
-enum class Access : std::uint8_t { read, write };
+/// What a connection or a transaction is for. `snapshot`: reading one moment over many calls; where
+/// there is only one connection, this is one to a copy.
+enum class Access : std::uint8_t { read, write, snapshot };
 
 /// `lost`: the engine has ended the transaction by itself, or the connection is not to be trusted.
 enum class State : std::uint8_t { idle, open, lost };
@@ -99,6 +101,7 @@ class Engine {
   Engine& operator=(Engine&&) = delete;
   virtual ~Engine() = default;
 
+  /// For `snapshot` the caller holds the only connection's turn, where there is only one.
   virtual std::unique_ptr<Connection> connect(Access role) = 0;
 
   /// How many commits of anybody the engine has counted; any difference, either way, means that

@@ -62,13 +62,14 @@ std::vector<std::string> all_defects(Connection& connection, const std::string& 
 class MemoryEngine final : public Engine {
  public:
   explicit MemoryEngine(const Options& options)
-      : database_(open_memory(options)), busy_timeout_(options.busy_timeout) {
+      : options_(options), database_(open_memory(options)), busy_timeout_(options.busy_timeout) {
     Patience patience(options.busy_timeout);
     upgrade_schema(database_.get(), name_, patience);
   }
 
-  std::unique_ptr<Connection> connect(Access /*role*/) override {
-    return std::make_unique<SqliteConnection>(database_, name_, busy_timeout_);
+  std::unique_ptr<Connection> connect(Access role) override {
+    std::shared_ptr<sqlite3> database = role == Access::snapshot ? copy() : database_;
+    return std::make_unique<SqliteConnection>(std::move(database), name_, busy_timeout_);
   }
   [[nodiscard]] std::uint64_t mark() const noexcept override { return 0; }
   [[nodiscard]] Need need_to_tidy(bool /*others_write*/) const noexcept override {
@@ -84,7 +85,21 @@ class MemoryEngine final : public Engine {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
 
  private:
+  std::shared_ptr<sqlite3> copy() {
+    std::shared_ptr<sqlite3> copy = open_memory(options_);
+    sqlite3_backup* backup = sqlite3_backup_init(copy.get(), "main", database_.get(), "main");
+    if (backup != nullptr) {
+      constexpr int all_pages = -1;
+      sqlite3_backup_step(backup, all_pages);
+      sqlite3_backup_finish(backup);  // leaves the result of the step in the copy
+    }
+    const int code = sqlite3_errcode(copy.get());
+    if (code != SQLITE_OK) raise(copy.get(), code, "copy", name_);
+    return copy;
+  }
+
   std::string name_ = "\":memory:\"";
+  Options options_;
   std::shared_ptr<sqlite3> database_;
   std::chrono::milliseconds busy_timeout_;
 };

@@ -158,7 +158,7 @@ void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) 
     if (!patience_.wait()) raise_busy(patience_, name_);
   }
   in_transaction_ = true;
-  if (access == Access::read) {
+  if (access != Access::write) {
     try {
       run("SELECT 1 FROM sqlite_master LIMIT 1");  // BEGIN alone does not fix the moment
     } catch (...) {
@@ -227,8 +227,7 @@ void ImmutableConnection::refuse_changed_file() const {
 }
 
 std::int64_t ImmutableConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
-  if (state() != State::idle) return SqliteConnection::run(sql, parameters, on_row);
-  refresh();
+  if (state() == State::idle) refresh();
   const std::int64_t changed = SqliteConnection::run(sql, parameters, on_row);
   refuse_changed_file();
   return changed;

@@ -10,18 +10,34 @@ ReadPool::ReadPool(engine::Engine& engine, std::size_t most, std::chrono::millis
   idle_.reserve(most);  // giving back must not fail
 }
 
-ReadPool::Loan::Loan(ReadPool& pool, std::unique_ptr<engine::Connection> connection) noexcept
-    : pool_(&pool), connection_(std::move(connection)) {}
+ReadPool::Loan::Loan(ReadPool& pool, std::unique_ptr<engine::Connection> connection,
+                     engine::Access role) noexcept
+    : pool_(&pool), connection_(std::move(connection)), role_(role) {}
 
 ReadPool::Loan::~Loan() noexcept {
-  pool_->give_back(std::move(connection_));
+  pool_->give_back(std::move(connection_), role_);
 }
 
 ReadPool::Loan ReadPool::borrow() {
-  return {*this, take()};
+  return {*this, take(engine::Access::read), engine::Access::read};
 }
 
-std::unique_ptr<engine::Connection> ReadPool::take() {
+ReadPool::Loan ReadPool::borrow_for_snapshot() {
+  {
+    const std::lock_guard lock(mutex_);
+    idle_.reserve(most_ + 1);
+    ++most_;
+  }
+  try {
+    return {*this, take(engine::Access::snapshot), engine::Access::snapshot};
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    --most_;
+    throw;
+  }
+}
+
+std::unique_ptr<engine::Connection> ReadPool::take(engine::Access role) {
   {
     std::unique_lock lock(mutex_);
     const bool free = returned_.wait_for(
@@ -39,25 +55,29 @@ std::unique_ptr<engine::Connection> ReadPool::take() {
     ++open_;
   }
   try {
-    return engine_.connect(engine::Access::read);
+    return engine_.connect(role);
   } catch (...) {
     forget_one();
     throw;
   }
 }
 
-void ReadPool::give_back(std::unique_ptr<engine::Connection> connection) noexcept {
+void ReadPool::give_back(std::unique_ptr<engine::Connection> connection,
+                         engine::Access role) noexcept {
   if (connection->state() != engine::State::idle) connection->rollback();
-  if (connection->state() == engine::State::lost) {
-    connection.reset();
-    forget_one();
-    return;
-  }
   {
     const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(connection));
+    if (role == engine::Access::snapshot) --most_;
+    if (connection->state() == engine::State::idle && open_ <= most_) {
+      idle_.push_back(std::move(connection));
+    }
   }
-  returned_.notify_all();
+  if (connection == nullptr) {
+    returned_.notify_all();
+  } else {
+    connection.reset();
+    forget_one();
+  }
 }
 
 void ReadPool::forget_one() noexcept {

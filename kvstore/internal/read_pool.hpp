@@ -17,10 +17,11 @@ class ReadPool {
  public:
   ReadPool(engine::Engine& engine, std::size_t most, std::chrono::milliseconds patience);
 
-  /// A connection for the length of one call.
+  /// A connection for the length of one call, or of a snapshot.
   class Loan {
    public:
-    Loan(ReadPool& pool, std::unique_ptr<engine::Connection> connection) noexcept;
+    Loan(ReadPool& pool, std::unique_ptr<engine::Connection> connection,
+         engine::Access role) noexcept;
     ~Loan() noexcept;
     Loan(const Loan&) = delete;
     Loan& operator=(const Loan&) = delete;
@@ -31,10 +32,14 @@ class ReadPool {
    private:
     ReadPool* pool_;
     std::unique_ptr<engine::Connection> connection_;
+    engine::Access role_;
   };
 
   /// Throws: busy, when all stay in use; misuse, after `close`.
   [[nodiscard]] Loan borrow();
+
+  /// For a snapshot, which may live long: the bound is one higher meanwhile.
+  [[nodiscard]] Loan borrow_for_snapshot();
 
   /// Waits for loans to come back and closes all connections; no more are given out.
   void close() noexcept;
@@ -42,8 +47,8 @@ class ReadPool {
   [[nodiscard]] std::size_t size();
 
  private:
-  std::unique_ptr<engine::Connection> take();
-  void give_back(std::unique_ptr<engine::Connection> connection) noexcept;
+  std::unique_ptr<engine::Connection> take(engine::Access role);
+  void give_back(std::unique_ptr<engine::Connection> connection, engine::Access role) noexcept;
   void forget_one() noexcept;
 
   engine::Engine& engine_;

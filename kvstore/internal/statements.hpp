@@ -65,6 +65,11 @@ struct Statements {
       "SELECT key, value, updated_at, expires_at, revision, checksum FROM kv "
       "WHERE expires_at BETWEEN '' AND $1 LIMIT $2";
 
+  // One name for all: each of these means the savepoint that was set last.
+  std::string_view savepoint = "SAVEPOINT kv_savepoint";
+  std::string_view release = "RELEASE kv_savepoint";
+  std::string_view rollback_to_savepoint = "ROLLBACK TO kv_savepoint";
+
   std::string_view floor = "SELECT revision FROM kv_floor";
 
   std::string_view raise_floor = "UPDATE kv_floor SET revision = $1 WHERE revision < $1";

@@ -16,28 +16,12 @@ std::chrono::milliseconds left(Deadline deadline) {
   return std::max(rest, std::chrono::milliseconds::zero());
 }
 
-/// Marks the thread that runs the caller's code while it holds the write lock.
-class Mark {
- public:
-  explicit Mark(std::atomic<std::thread::id>& thread) noexcept : thread_(thread) {
-    thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-  }
-  ~Mark() noexcept { thread_.store({}, std::memory_order_relaxed); }
-  Mark(const Mark&) = delete;
-  Mark& operator=(const Mark&) = delete;
-  Mark(Mark&&) = delete;
-  Mark& operator=(Mark&&) = delete;
-
- private:
-  std::atomic<std::thread::id>& thread_;
-};
-
 }  // namespace
 
 Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& options, Store& store)
     : engine(std::move(opened)),
       queue(engine->name(), !engine->traits().one_connection),
-      readers(*engine, 4, options.busy_timeout),
+      readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout),
       janitor(
           [&store] {
             return store.parts_->engine->tidy(
@@ -57,7 +41,7 @@ Store::Store(std::unique_ptr<engine::Engine> engine, Options options)
       parts_(std::make_unique<Parts>(std::move(engine), options_, *this)) {}
 
 Store::~Store() noexcept {
-  if (engine::fork_generation() != generation_) {
+  if (forked()) {
     // The connections and threads are the parent's; closing them here would harm it.
     static_cast<void>(parts_.release());  // NOLINT(bugprone-unused-return-value)
     return;
@@ -74,16 +58,32 @@ void Store::refuse_closed() const {
   }
 }
 
-void Store::refuse_misuse() const {
-  if (engine::fork_generation() != generation_) {
+bool Store::forked() const noexcept {
+  return engine::fork_generation() != generation_;
+}
+
+void Store::refuse_forked() const {
+  if (forked()) {
     throw Error(ErrorCode::misuse, name_ + " was opened before fork(); in the child call exec(), " +
                                        "or open the store after the fork only");
   }
+}
+
+void Store::refuse_misuse() const {
+  refuse_forked();
   if (writing_thread_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
-    throw Error(ErrorCode::misuse, name_ + " was used inside a callback that runs under its " +
-                                       "write lock; use what the callback was given");
+    throw Error(ErrorCode::misuse, name_ + " was used by the thread that holds its write lock, " +
+                                       "in a transaction or a callback; use the transaction, or " +
+                                       "what the callback was given");
   }
   refuse_closed();
+}
+
+void Store::refuse_read_only() const {
+  if (options_.read_only) {
+    throw Error(ErrorCode::read_only,
+                "cannot write " + name_ + ": it was opened with Options::read_only");
+  }
 }
 
 Reading Store::reading(engine::Connection& connection) {
@@ -116,57 +116,85 @@ void Store::with_reader(engine::FunctionRef<void(engine::Connection&)> body) {
 }
 
 void Store::with_writer(Deadline deadline, engine::FunctionRef<void(engine::Connection&)> body) {
-  const WriteQueue::Turn turn = parts_->queue.wait(deadline);
-  refuse_closed();
-  std::unique_ptr<engine::Connection>& writer = parts_->writer;
-  if (writer == nullptr) writer = parts_->engine->connect(engine::Access::write);
-  try {
-    body(*writer);
-  } catch (...) {
-    // A transaction left open would keep every other writer out.
-    if (writer->state() == engine::State::open) writer->rollback();
-    if (writer->state() == engine::State::lost) writer.reset();
-    throw;
-  }
+  const Writer writer(*this, deadline);
+  body(writer.connection());
+}
+
+Store::Writer::Writer(Store& store, Deadline deadline)
+    : turn_(store.parts_->queue.wait(deadline)), writer_(store.parts_->writer) {
+  store.refuse_closed();
+  if (writer_ == nullptr) writer_ = store.parts_->engine->connect(engine::Access::write);
+}
+
+Store::Writer::~Writer() noexcept {
+  if (writer_->state() == engine::State::open) writer_->rollback();
+  if (writer_->state() == engine::State::lost) writer_.reset();
 }
 
 void Store::write(engine::FunctionRef<void(Writing&)> body) {
-  refuse_misuse();
-  if (options_.read_only) {
-    throw Error(ErrorCode::read_only,
-                "cannot write " + name_ + ": it was opened with Options::read_only");
-  }
   // The caller's code may drop the last handle of this very store.
   const std::shared_ptr<Store> self = shared_from_this();
+  WriteTransaction transaction(*this);
+  Writing writing = transaction.writing();
+  {
+    const ThreadMark mark = mark_callback();
+    body(writing);
+  }
+  transaction.commit();
+}
+
+Deadline Store::deadline_of_write() {
+  refuse_misuse();
+  refuse_read_only();
   if (log_is_large_.load(std::memory_order_relaxed)) {
     parts_->janitor.wait(WriteQueue::Clock::now() + options_.busy_timeout);
   }
-  const Deadline deadline = WriteQueue::Clock::now() + options_.busy_timeout;
-  with_writer(deadline, [&](engine::Connection& connection) {
-    run_transaction(connection, deadline, body);
-    tidy_if_needed();
-  });
+  return WriteQueue::Clock::now() + options_.busy_timeout;
 }
 
-void Store::run_transaction(engine::Connection& connection, Deadline deadline,
-                            engine::FunctionRef<void(Writing&)> body) {
+Store::WriteTransaction::WriteTransaction(Store& store)
+    : store_(store), deadline_(store.deadline_of_write()), writer_(store, deadline_) {
   try {
-    connection.begin(engine::Access::write, left(deadline));
+    connection().begin(engine::Access::write, left(deadline_));
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::busy) parts_->queue.saw_others();
+    if (error.code() == ErrorCode::busy) store_.parts_->queue.saw_others();
     throw;
   }
-  note_others();
-  try {
-    const Mark mark(writing_thread_);
-    Writing writing(reading(connection), history_);
-    body(writing);
-    connection.commit();
-  } catch (...) {
-    connection.rollback();
-    throw;
+  store_.note_others();
+  mark_.emplace(store_.writing_thread_);
+}
+
+void Store::WriteTransaction::commit() {
+  connection().commit();
+  mark_.reset();
+  store_.parts_->mark = store_.parts_->engine->mark();
+  store_.tidy_if_needed();
+}
+
+ReadPool::Loan Store::borrow_for_snapshot() {
+  refuse_misuse();
+  std::optional<Writer> turn;
+  if (traits_.one_connection) turn.emplace(*this, WriteQueue::Clock::now() + options_.busy_timeout);
+  return parts_->readers.borrow_for_snapshot();
+}
+
+void Store::adopt(const std::shared_ptr<Holder>& holder) {
+  const std::lock_guard lock(holding_);
+  if (no_more_holders_) throw Error(ErrorCode::misuse, name_ + " was closed; open it again");
+  std::erase_if(holders_, [](const std::weak_ptr<Holder>& other) { return other.expired(); });
+  holders_.push_back(holder);
+}
+
+void Store::let_go_of_all() noexcept {
+  std::vector<std::weak_ptr<Holder>> holders;
+  {
+    const std::lock_guard lock(holding_);
+    no_more_holders_ = true;
+    holders.swap(holders_);
   }
-  parts_->mark = parts_->engine->mark();
+  for (const std::weak_ptr<Holder>& weak : holders) {
+    if (const std::shared_ptr<Holder> holder = weak.lock()) holder->let_go();
+  }
 }
 
 void Store::note_others() {
@@ -189,6 +217,15 @@ Stats Store::stats() {
     stats = parts_->engine->facts(connection);
     stats.read_connections = traits_.one_connection ? 1 : parts_->readers.size();
   });
+  const std::lock_guard lock(holding_);
+  for (const std::weak_ptr<Holder>& weak : holders_) {
+    const std::shared_ptr<Holder> holder = weak.lock();
+    const std::optional<Time> since = holder == nullptr ? std::nullopt : holder->pins_since();
+    if (!since) continue;
+    ++stats.snapshots;
+    stats.oldest_snapshot =
+        std::max(stats.oldest_snapshot.value_or(Duration::zero()), clock_.now() - *since);
+  }
   return stats;
 }
 
@@ -228,20 +265,22 @@ Report Store::check() {
 }
 
 void Store::close() {
-  if (writing_thread_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
+  if (callback_thread_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
     throw Error(ErrorCode::misuse,
                 name_ +
                     " was closed inside a callback that runs under its write lock; close it "
                     "when the call has returned");
   }
-  if (engine::fork_generation() != generation_) return;
+  if (forked()) return;
   if (parts_->janitor.is_this_thread()) {
     throw Error(ErrorCode::misuse, name_ + " was closed inside Options::on_background_error; " +
                                        "close it on a thread of the program");
   }
   const std::lock_guard lock(closing_);
   if (closed_.load(std::memory_order_relaxed)) return;
-  // First, or an attempt that is under way would fail for no other reason than the closing.
+  let_go_of_all();
+  // Before the rest, or an attempt that is under way would fail for no other reason than the
+  // closing.
   parts_->janitor.stop();
   closed_.store(true, std::memory_order_release);
   const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());

@@ -3,12 +3,15 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 #include <kvstore/engine/engine.hpp>
 #include <kvstore/internal/clock.hpp>
+#include <kvstore/internal/holder.hpp>
 #include <kvstore/internal/janitor.hpp>
 #include <kvstore/internal/read_pool.hpp>
 #include <kvstore/internal/session.hpp>
@@ -16,6 +19,22 @@
 #include <kvstore/options.hpp>
 
 namespace kvstore::internal {
+
+/// Marks the thread that does something, for as long as it does.
+class ThreadMark {
+ public:
+  explicit ThreadMark(std::atomic<std::thread::id>& thread) noexcept : thread_(thread) {
+    thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  }
+  ~ThreadMark() noexcept { thread_.store({}, std::memory_order_relaxed); }
+  ThreadMark(const ThreadMark&) = delete;
+  ThreadMark& operator=(const ThreadMark&) = delete;
+  ThreadMark(ThreadMark&&) = delete;
+  ThreadMark& operator=(ThreadMark&&) = delete;
+
+ private:
+  std::atomic<std::thread::id>& thread_;
+};
 
 /// An open store: what all handles made from one `KVStore` share. By itself it is the session in
 /// which every call is a transaction of its own.
@@ -32,6 +51,47 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   void write(engine::FunctionRef<void(Writing&)> body) override;
   Store& store() noexcept override { return *this; }
 
+  /// The writer's connection, in its turn. What is left open at the end is rolled back: it would
+  /// keep every other writer out.
+  class Writer {
+   public:
+    Writer(Store& store, WriteQueue::Clock::time_point deadline);
+    ~Writer() noexcept;
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+    Writer(Writer&&) = delete;
+    Writer& operator=(Writer&&) = delete;
+    [[nodiscard]] engine::Connection& connection() const noexcept { return *writer_; }
+
+   private:
+    WriteQueue::Turn turn_;
+    std::unique_ptr<engine::Connection>& writer_;
+  };
+
+  /// A transaction that holds the write lock; rolled back unless it was committed.
+  class WriteTransaction {
+   public:
+    explicit WriteTransaction(Store& store);
+    [[nodiscard]] engine::Connection& connection() const noexcept { return writer_.connection(); }
+    [[nodiscard]] Writing writing() { return {store_.reading(connection()), store_.history_}; }
+    void commit();
+
+   private:
+    Store& store_;
+    WriteQueue::Clock::time_point deadline_;
+    Writer writer_;
+    std::optional<ThreadMark> mark_{};
+  };
+
+  /// A connection that reads one moment, until it is returned.
+  [[nodiscard]] ReadPool::Loan borrow_for_snapshot();
+
+  /// Remembers who must let go before the store can close. Throws: misuse, when it is closed.
+  void adopt(const std::shared_ptr<Holder>& holder);
+
+  /// Marks this thread as one that runs the caller's code under the write lock.
+  [[nodiscard]] ThreadMark mark_callback() noexcept { return ThreadMark(callback_thread_); }
+
   Stats stats();
   Report check();
 
@@ -39,6 +99,14 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   void close();
 
   [[nodiscard]] const Options& options() const noexcept { return options_; }
+  [[nodiscard]] const engine::Dialect& dialect() const noexcept { return dialect_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+  [[nodiscard]] Time now() { return clock_.now(); }
+
+  /// Whether this is a child of the process that opened the store.
+  [[nodiscard]] bool forked() const noexcept;
+  void refuse_forked() const;
+  void refuse_closed() const;
 
  private:
   struct Parts {
@@ -53,13 +121,13 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   };
 
   void refuse_misuse() const;
-  void refuse_closed() const;
+  void refuse_read_only() const;
   void with_reader(engine::FunctionRef<void(engine::Connection&)> body);
   void with_writer(WriteQueue::Clock::time_point deadline,
                    engine::FunctionRef<void(engine::Connection&)> body);
-  void run_transaction(engine::Connection& connection, WriteQueue::Clock::time_point deadline,
-                       engine::FunctionRef<void(Writing&)> body);
+  WriteQueue::Clock::time_point deadline_of_write();
   void note_others();
+  void let_go_of_all() noexcept;
   void tidy_if_needed();
   [[nodiscard]] Reading reading(engine::Connection& connection);
 
@@ -70,7 +138,11 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   Clock clock_;
   std::uint64_t generation_;
   WriteHistory history_;
-  std::atomic<std::thread::id> writing_thread_{};  ///< Runs the caller's code under the write lock.
+  std::atomic<std::thread::id> writing_thread_{};   ///< Has a transaction under the write lock.
+  std::atomic<std::thread::id> callback_thread_{};  ///< Runs the caller's code in one.
+  std::mutex holding_;                              ///< Guards the two that follow.
+  std::vector<std::weak_ptr<Holder>> holders_;
+  bool no_more_holders_ = false;
   std::mutex closing_;  ///< A second `close` returns when the first has finished.
   std::atomic<bool> closed_{false};
   std::atomic<bool> log_is_large_{false};

@@ -1,7 +1,10 @@
+#include <limits>
 #include <utility>
 
+#include <kvstore/engine/text.hpp>
 #include <kvstore/error.hpp>
 #include <kvstore/internal/codec.hpp>
+#include <kvstore/internal/json_patch.hpp>
 #include <kvstore/internal/key.hpp>
 #include <kvstore/internal/pointer.hpp>
 #include <kvstore/internal/session.hpp>
@@ -69,6 +72,24 @@ std::optional<json> change_in_place(Session& session, std::string_view key, cons
   return result;
 }
 
+/// Throws: type_mismatch, out_of_range.
+std::int64_t sum(const json& number, std::int64_t by, std::string_view key) {
+  if (!number.is_number_integer()) {
+    throw Error(ErrorCode::type_mismatch,
+                "cannot increment the value of " + engine::in_quotes(key) +
+                    ": type must be integer, but is " + number.type_name());
+  }
+  std::int64_t result = 0;
+  const bool too_large =
+      number.is_number_unsigned() && !std::in_range<std::int64_t>(number.get<std::uint64_t>());
+  if (too_large || __builtin_add_overflow(number.get<std::int64_t>(), by, &result)) {
+    throw Error(ErrorCode::out_of_range, "cannot add " + std::to_string(by) + " to the value of " +
+                                             engine::in_quotes(key) + ", which is " +
+                                             number.dump() + ": the sum is no 64-bit integer");
+  }
+  return result;
+}
+
 }  // namespace
 
 Keyspace::Keyspace(std::shared_ptr<internal::Session> session) noexcept
@@ -122,6 +143,47 @@ json Keyspace::update(std::string_view key, json initial,
   internal::check_value(initial, key);
   Revision revision = 0;
   return *change_in_place(session(), key, &initial, change, revision);
+}
+
+json Keyspace::merge(std::string_view key, const json& patch) {
+  internal::check_value(patch, key);
+  const json initial = json::object();
+  Revision revision = 0;
+  return *change_in_place(
+      session(), key, &initial, [&](json& document) { document.merge_patch(patch); }, revision);
+}
+
+json Keyspace::patch(std::string_view key, const json& operations) {
+  internal::check_value(operations, key);
+  Revision revision = 0;
+  std::optional<json> result = change_in_place(
+      session(), key, nullptr,
+      [&](json& document) { internal::apply_patch(document, operations, key); }, revision);
+  if (!result) {
+    throw Error(ErrorCode::conflict, "cannot patch the value of " + engine::in_quotes(key) +
+                                         ": there is none; set it first");
+  }
+  return *std::move(result);
+}
+
+std::int64_t Keyspace::increment(std::string_view key, std::int64_t by) {
+  return increment(key, json::json_pointer(), by);
+}
+
+std::int64_t Keyspace::increment(std::string_view key, const json::json_pointer& at,
+                                 std::int64_t by) {
+  const json initial = at.empty() ? json(0) : json::object();
+  std::int64_t result = 0;
+  Revision revision = 0;
+  change_in_place(
+      session(), key, &initial,
+      [&](json& document) {
+        const json* number = internal::resolve(std::as_const(document), at);
+        result = number == nullptr ? by : sum(*number, by, key);
+        internal::assign(document, at, result, key);
+      },
+      revision);
+  return result;
 }
 
 bool Keyspace::erase(std::string_view key) {

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <initializer_list>
 #include <memory>
@@ -19,7 +20,7 @@ namespace kvstore {
 /// What can be asked and changed.
 ///
 /// Bad input is refused before anything is written; a call that throws has changed nothing. Partial
-/// writes (`set` at a place, `update`) keep the expiry of the entry.
+/// writes (`set` at a place, `update`, `merge`, `patch`, `increment`) keep the expiry of the entry.
 ///
 /// Throws, every writing verb: invalid_key, invalid_value, busy, read_only, full, io, corrupt,
 /// misuse, and outcome_unknown when a commit failed in a way that leaves open whether it happened.
@@ -52,6 +53,24 @@ class KVSTORE_API Keyspace : public Reader {
 
   /// The same, but an absent value starts as `initial`.
   json update(std::string_view key, json initial, const std::function<void(json&)>& change);
+
+  /// Merges `patch` into the value and returns the new one: objects member by member, null removes
+  /// a member, everything else replaces. An absent value starts as `{}`. Source: RFC 7396.
+  json merge(std::string_view key, const json& patch);
+
+  /// Applies a list of operations, all or none, and returns the new value. `test` compares type and
+  /// bits: 1, 1.0 and true are different.
+  /// Shape: [{"op": "add", "path": "/a/-", "value": 1}, …]
+  /// Throws: conflict, naming the operation that does not apply, or when the key is absent;
+  /// invalid_value, when `operations` is no JSON Patch. Source: RFC 6902.
+  json patch(std::string_view key, const json& operations);
+
+  /// Adds to an integer and returns the sum. An absent one starts at 0.
+  /// Throws: type_mismatch, for anything but an integer; out_of_range, when the sum does not fit.
+  std::int64_t increment(std::string_view key, std::int64_t by = 1);
+
+  /// The same at one place inside the document, as `set` at a place reaches it.
+  std::int64_t increment(std::string_view key, const json::json_pointer& at, std::int64_t by = 1);
 
   /// Removes an entry. False: there was none.
   bool erase(std::string_view key);

@@ -99,6 +99,9 @@ inline std::vector<Verb> writing_verbs() {
        [](KVStore& s, std::string_view k) {
          return s.update(k, json(1), [](json& v) { v = {v.type_name(), 7}; });
        }},
+      {"merge", [](KVStore& s, std::string_view k) { return s.merge(k, 7); }},
+      {"increment",
+       [](KVStore& s, std::string_view k) { return json(s.increment(k, "/n"_json_pointer, 7)); }},
       {"erase", [](KVStore& s, std::string_view k) { return json(s.erase(k)); }},
       {"erase_revision", [](KVStore& s, std::string_view k) { return json(s.erase(k, 1)); }},
       {"touch", [](KVStore& s, std::string_view k) { return json(s.touch(k, Duration(1000))); }},

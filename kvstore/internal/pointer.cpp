@@ -3,6 +3,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <kvstore/engine/text.hpp>
@@ -17,17 +18,6 @@ std::vector<std::string> tokens(json::json_pointer at) {
   for (; !at.empty(); at.pop_back()) result.push_back(at.back());
   std::ranges::reverse(result);
   return result;
-}
-
-/// RFC 6901 §4: digits without a leading zero.
-std::optional<std::size_t> array_index(const std::string& token) {
-  if (token.empty() || (token.size() > 1 && token[0] == '0')) return std::nullopt;
-  std::size_t index = 0;
-  const char* end = token.data() + token.size();
-  const auto [stop, error] = std::from_chars(token.data(), end, index);
-  if (stop != end || token[0] == '-') return std::nullopt;
-  // An index that no array reaches is still an index.
-  return error == std::errc() ? index : std::numeric_limits<std::size_t>::max();
 }
 
 [[noreturn]] void refuse(ErrorCode code, std::string_view key, const json::json_pointer& at,
@@ -54,6 +44,16 @@ json& element(json& array, const std::string& token, std::string_view key,
 
 }  // namespace
 
+std::optional<std::size_t> array_index(const std::string& token) {
+  if (token.empty() || (token.size() > 1 && token[0] == '0')) return std::nullopt;
+  std::size_t index = 0;
+  const char* end = token.data() + token.size();
+  const auto [stop, error] = std::from_chars(token.data(), end, index);
+  if (stop != end || token[0] == '-') return std::nullopt;
+  // An index that no array reaches is still an index.
+  return error == std::errc() ? index : std::numeric_limits<std::size_t>::max();
+}
+
 const json* resolve(const json& document, const json::json_pointer& at) {
   const json* place = &document;
   for (const std::string& token : tokens(at)) {
@@ -70,6 +70,10 @@ const json* resolve(const json& document, const json::json_pointer& at) {
     }
   }
   return place;
+}
+
+json* resolve(json& document, const json::json_pointer& at) {
+  return const_cast<json*>(resolve(std::as_const(document), at));
 }
 
 void assign(json& document, const json::json_pointer& at, const json& value, std::string_view key) {

@@ -225,7 +225,8 @@ std::size_t count(const Reading& reading, const Range& range) {
   return range.limit == 0 ? total : std::min(total, range.limit);
 }
 
-Writing::Writing(Reading reading, WriteHistory& history) : Reading(reading), history_(history) {}
+Writing::Writing(Reading reading, WriteHistory& history, Changes& changes)
+    : Reading(reading), history_(history), changes_(changes) {}
 
 Revision Writing::floor() {
   if (!floor_) {
@@ -279,6 +280,7 @@ std::size_t Writing::put_many(engine::FunctionRef<bool(Item&)> next) {
       },
       [&](std::int64_t changed) {
         if (changed == 0) put_after_stored(item);
+        changes_.note(item.key);
         sweep_sometimes(item);
         ++items;
       });
@@ -289,6 +291,7 @@ Revision Writing::put(const Item& item) {
   const Fields fields(item, clock.now(), next_revision(0));
   const bool stored = connection.run(statements.put, fields.row()) != 0;
   const Revision revision = stored ? fields.revision() : put_after_stored(item);
+  changes_.note(item.key);
   sweep_sometimes(item);
   return revision;
 }
@@ -313,6 +316,7 @@ Revision Writing::put_after_stored(const Item& item) {
 void Writing::erase(std::string_view key, Revision revision) {
   raise_floor(revision);
   connection.run(statements.erase, std::array{Value(key)});
+  changes_.note(key);
 }
 
 void Writing::erase_span(std::string_view lower, std::string_view upper) {
@@ -324,6 +328,7 @@ void Writing::erase_span(std::string_view lower, std::string_view upper) {
   });
   raise_floor(latest);
   connection.run(statements.erase_range, span);
+  changes_.note_many();
 }
 
 void Writing::touch(std::string_view key, std::optional<Time> expires_at) {
@@ -340,6 +345,7 @@ void Writing::touch(std::string_view key, std::optional<Time> expires_at) {
     return false;
   });
   connection.run(statements.touch, std::array{expiry_text, sum, Value(key)});
+  changes_.note(key);
 }
 
 std::size_t Writing::purge(std::size_t limit) {
@@ -357,7 +363,10 @@ std::size_t Writing::purge(std::size_t limit) {
                    return true;
                  });
   raise_floor(latest);
-  for (const std::string& key : keys) connection.run(statements.erase, std::array{Value(key)});
+  for (const std::string& key : keys) {
+    connection.run(statements.erase, std::array{Value(key)});
+    changes_.note(key);
+  }
   return keys.size();
 }
 

@@ -9,6 +9,7 @@
 
 #include <kvstore/engine/engine.hpp>
 #include <kvstore/engine/function_ref.hpp>
+#include <kvstore/internal/changes.hpp>
 #include <kvstore/internal/clock.hpp>
 #include <kvstore/options.hpp>
 
@@ -66,7 +67,8 @@ struct WriteHistory {
 /// What a write needs: it holds the write lock for the length of one transaction.
 class Writing : public Reading {
  public:
-  Writing(Reading reading, WriteHistory& history);
+  /// `changes`: told of every key that is written.
+  Writing(Reading reading, WriteHistory& history, Changes& changes);
 
   /// A text that was checked, and where it goes.
   struct Item {
@@ -103,6 +105,7 @@ class Writing : public Reading {
   void sweep_sometimes(const Item& item);
 
   WriteHistory& history_;
+  Changes& changes_;
   std::optional<Revision> floor_{};
 };
 

@@ -73,13 +73,16 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
    public:
     explicit WriteTransaction(Store& store);
     [[nodiscard]] engine::Connection& connection() const noexcept { return writer_.connection(); }
-    [[nodiscard]] Writing writing() { return {store_.reading(connection()), store_.history_}; }
+    [[nodiscard]] Writing writing() {
+      return {store_.reading(connection()), store_.history_, changes_};
+    }
     void commit();
 
    private:
     Store& store_;
     WriteQueue::Clock::time_point deadline_;
     Writer writer_;
+    Changes changes_;
     std::optional<ThreadMark> mark_{};
   };
 

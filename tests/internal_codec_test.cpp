@@ -1,6 +1,11 @@
 #include <kvstore/internal/codec.hpp>
 
+#include <bit>
+#include <cmath>
+#include <cstdint>
 #include <limits>
+#include <random>
+#include <string>
 
 #include "support.hpp"
 
@@ -12,6 +17,65 @@ constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 TEST(Codec, WritesWhatItReads) {
   const json value = {{"a", {1, -1, 1.5, true, nullptr, "\n\"\\"}}, {"", json::object()}};
   EXPECT_EQ(internal::decode(internal::encode(value, "k", unlimited), "k"), value);
+}
+
+std::string written(const json& value) {
+  return internal::encode(value, "k", unlimited);
+}
+
+TEST(Codec, WritesEveryCharacterAsNlohmannDoes) {
+  for (int c = 0; c < 0x80; ++c) {
+    // At every place of a word of eight bytes, and behind one.
+    for (std::size_t place = 0; place < 20; ++place) {
+      std::string text(20, 'x');
+      text[place] = static_cast<char>(c);
+      EXPECT_EQ(written(text), json(text).dump());
+    }
+  }
+}
+
+TEST(Codec, WritesTextThatIsNotAsciiAsNlohmannDoes) {
+  for (const json& value : {json("\xC3\xA9"), json("1234567\xE2\x82\xAC\n"),
+                            json("\xF0\x9F\x98\x80\""), json({{"\xC3\xA9\t", "\xEF\xBF\xBD"}})}) {
+    EXPECT_EQ(written(value), value.dump());
+  }
+}
+
+TEST(Codec, WritesEmptyAndNestedValuesAsNlohmannDoes) {
+  for (const json& value :
+       {json(), json::object(), json::array(), json(""),
+        json({{"", json::array({json::object()})}}),
+        json::array({json::array(), 1, json::array({2, 3})}), json({{"b", true}, {"a", false}})}) {
+    EXPECT_EQ(written(value), value.dump());
+  }
+}
+
+TEST(Codec, WritesNumbersAsNlohmannDoes) {
+  using Signed = std::numeric_limits<std::int64_t>;
+  const json edges = {0,
+                      -1,
+                      Signed::min(),
+                      Signed::max(),
+                      std::numeric_limits<std::uint64_t>::max(),
+                      0.0,
+                      -0.0,
+                      1.0,
+                      1e15,
+                      1e16,
+                      1e-7,
+                      5e-324,
+                      std::numeric_limits<double>::max(),
+                      0.1,
+                      1e100,
+                      123456789012345678.0};
+  EXPECT_EQ(written(edges), edges.dump());
+  std::mt19937_64 random(seed());
+  for (int i = 0; i < 10'000; ++i) {
+    const auto number = std::bit_cast<double>(random());
+    if (std::isfinite(number)) {
+      EXPECT_EQ(written(number), json(number).dump());
+    }
+  }
 }
 
 TEST(Codec, AcceptsEveryTextThatItWrites) {

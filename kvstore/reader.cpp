@@ -2,9 +2,11 @@
 
 #include <kvstore/engine/text.hpp>
 #include <kvstore/error.hpp>
+#include <kvstore/internal/cache.hpp>
 #include <kvstore/internal/key.hpp>
 #include <kvstore/internal/pointer.hpp>
 #include <kvstore/internal/session.hpp>
+#include <kvstore/internal/store.hpp>
 #include <kvstore/reader.hpp>
 
 namespace kvstore {
@@ -35,6 +37,42 @@ bool find(internal::Session& session, std::string_view key, internal::OnRecord o
   return found;
 }
 
+/// A document that was read: kept in the cache, or for the caller alone. Absent: neither.
+struct Document {
+  std::shared_ptr<const json> kept{};
+  std::optional<json> own{};
+};
+
+/// `at`: the only place that is asked for. Of a large document that is not kept, `own` is what
+/// stands there, and the rest is not read.
+Document read(internal::Session& session, std::string_view key,
+              const json::json_pointer* at = nullptr) {
+  constexpr std::size_t large = 4096;
+  internal::Cache* cache = session.cache();
+  Document document;
+  if (cache != nullptr) document.kept = cache->find(key, session.store().clock());
+  if (document.kept != nullptr) return document;
+  session.read(Span::statement, [&](Reading& reading) {
+    internal::check_key(key, reading.options);
+    const engine::Mark mark = cache != nullptr ? cache->mark() : engine::Mark{};
+    internal::find(reading, key, [&](const Record& record) {
+      if (at != nullptr && record.value.size() >= large) {
+        document.own = record.parsed_at(*at);
+        return;
+      }
+      json value = record.parsed();
+      if (cache != nullptr) document.kept = cache->keep(key, value, record.expires_at(), mark);
+      if (document.kept != nullptr) return;
+      if (at == nullptr) {
+        document.own = std::move(value);
+      } else if (const json* place = internal::resolve(value, *at)) {
+        document.own = *place;
+      }
+    });
+  });
+  return document;
+}
+
 }  // namespace
 
 Reader::Reader(std::shared_ptr<internal::Session> session) noexcept
@@ -51,26 +89,22 @@ internal::Session& Reader::session() const {
 }
 
 std::optional<json> Reader::get(std::string_view key) const {
-  std::optional<json> value;
-  find(session(), key, [&](const Record& record) { value = record.parsed(); });
-  return value;
+  Document document = read(session(), key);
+  if (document.kept != nullptr) return *document.kept;
+  return std::move(document.own);
 }
 
 std::optional<json> Reader::get(std::string_view key, const json::json_pointer& at) const {
-  std::optional<json> value;
-  find(session(), key, [&](const Record& record) {
-    const json document = record.parsed();
-    const json* place = internal::resolve(document, at);
-    if (place != nullptr) value = *place;
-  });
-  return value;
+  const Document document = read(session(), key, &at);
+  const json* place = document.kept != nullptr ? document.kept.get() : nullptr;
+  if (place != nullptr) place = internal::resolve(*place, at);
+  return place != nullptr ? *place : document.own;
 }
 
 std::shared_ptr<const json> Reader::get_shared(std::string_view key) const {
-  std::shared_ptr<const json> value;
-  find(session(), key,
-       [&](const Record& record) { value = std::make_shared<const json>(record.parsed()); });
-  return value;
+  Document document = read(session(), key);
+  if (document.own) return std::make_shared<const json>(*std::move(document.own));
+  return std::move(document.kept);
 }
 
 std::optional<std::string> Reader::get_text(std::string_view key) const {

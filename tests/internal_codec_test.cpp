@@ -1,4 +1,6 @@
 #include <kvstore/internal/codec.hpp>
+#include <kvstore/internal/compare.hpp>
+#include <kvstore/internal/pointer.hpp>
 
 #include <bit>
 #include <cmath>
@@ -76,6 +78,36 @@ TEST(Codec, WritesNumbersAsNlohmannDoes) {
       EXPECT_EQ(written(number), json(number).dump());
     }
   }
+}
+
+TEST(Codec, ReadsOnePlaceAsItReadsTheWhole) {
+  const std::string text =
+      R"({"":0,"a":[1,2.0,-0,[],{"b":18446744073709551615,"01":true}],"c/d":"x","e~f":{"-":null},)"
+      R"("0":{"1":"one"},"n":-9223372036854775808,"e":1e3})";
+  const json whole = internal::decode(text, "k");
+  for (const char* pointer : {"",        "/",        "/a",
+                              "/a/0",    "/a/1",     "/a/2",
+                              "/a/3",    "/a/4/b",   "/a/4/01",
+                              "/a/5",    "/a/-",     "/a/01",
+                              "/a/00",   "/a/x",     "/a/99999999999999999999999",
+                              "/a/0/0",  "/c~1d",    "/e~0f/-",
+                              "/e~0f/x", "/0/1",     "/n",
+                              "/e",      "/missing", "/missing/further",
+                              "/c~1d/0"}) {
+    const json::json_pointer at(pointer);
+    const json* place = internal::resolve(whole, at);
+    const std::optional<json> found = internal::decode_at(text, "k", at);
+    ASSERT_EQ(found.has_value(), place != nullptr) << pointer;
+    if (place != nullptr) {
+      EXPECT_TRUE(internal::identical(*found, *place)) << pointer;
+      EXPECT_EQ(found->type(), place->type()) << pointer;
+    }
+  }
+}
+
+TEST(Codec, SaysWhatIsDamagedWhenOnlyAPlaceIsRead) {
+  EXPECT_KV_ERROR(internal::decode_at("{\"a\":1", "k", "/a"_json_pointer), ErrorCode::corrupt,
+                  "\"k\"");
 }
 
 TEST(Codec, AcceptsEveryTextThatItWrites) {

@@ -1,5 +1,9 @@
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <exception>
@@ -115,6 +119,35 @@ void leave_open(const Arguments& arguments) {
   std::_Exit(0);
 }
 
+/// Stores numbers that grow under 0, 1, …, and announces each in the shared memory FILE2, an array
+/// with a number for each key, when it was acknowledged. Does in between what else changes a log.
+void announce(const Arguments& arguments) {
+  const int file = ::open(arguments.at(1).c_str(), O_RDWR | O_CLOEXEC);
+  const auto keys = static_cast<std::size_t>(lseek(file, 0, SEEK_END)) / sizeof(std::int64_t);
+  void* memory =
+      mmap(nullptr, keys * sizeof(std::int64_t), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (memory == MAP_FAILED) throw std::runtime_error("cannot map " + arguments[1]);
+  auto* announced = static_cast<std::int64_t*>(memory);
+  KVStore store(arguments[0], {.durability = kvstore::Durability::normal});
+  sqlite3* outsider = nullptr;
+  check_sqlite(sqlite3_open(arguments[0].c_str(), &outsider));
+  // A checkpoint that waits for readers holds the write lock meanwhile.
+  check_sqlite(sqlite3_busy_timeout(outsider, 20));
+  say("ready");
+  std::int64_t number = *std::max_element(announced, announced + keys);
+  for (std::size_t round = 1;; ++round) {
+    const std::size_t key = round % keys;
+    store.set(std::to_string(key), ++number);
+    std::atomic_ref(announced[key]).store(number);
+    const char* upkeep = round % 4'001 == 0   ? "VACUUM"
+                         : round % 1'009 == 0 ? "PRAGMA wal_checkpoint(TRUNCATE)"
+                         : round % 499 == 0   ? "PRAGMA wal_checkpoint(RESTART)"
+                                              : nullptr;
+    // Others may be in the way.
+    if (upkeep != nullptr) sqlite3_exec(outsider, upkeep, nullptr, nullptr, nullptr);
+  }
+}
+
 void get(const Arguments& arguments) {
   const KVStore store(arguments[0]);
   const auto value = store.get(arguments.at(1));
@@ -131,6 +164,7 @@ int main(int count, char** words) {
       {"mix", read_and_write},
       {"pin", pin},
       {"leave-open", leave_open},
+      {"announce", announce},
       {"get", get}};
   if (count < 3) return 2;
   try {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -91,6 +92,13 @@ enum class Need : std::uint8_t { none, soon, urgent };
 /// What `tidy` achieved.
 enum class Tidied : std::uint8_t { done, incomplete };
 
+/// A state of the database: marks that are equal and known stand for the same content.
+struct Mark {
+  std::array<std::uint32_t, 12> words{};
+  bool known = false;
+  bool operator==(const Mark&) const = default;
+};
+
 /// One database.
 class Engine {
  public:
@@ -104,9 +112,13 @@ class Engine {
   /// For `snapshot` the caller holds the only connection's turn, where there is only one.
   virtual std::unique_ptr<Connection> connect(Access role) = 0;
 
-  /// How many commits of anybody the engine has counted; any difference, either way, means that
-  /// somebody committed. 0 where it cannot be known.
-  [[nodiscard]] virtual std::uint64_t mark() const noexcept = 0;
+  /// Changes with every commit of anybody. Costs no system call.
+  [[nodiscard]] virtual Mark mark() const noexcept = 0;
+
+  /// Whether what `writer` committed last is all that happened between two marks, the first of
+  /// which was taken under its write lock.
+  [[nodiscard]] virtual bool only_commit(const Connection& writer, const Mark& before,
+                                         const Mark& after) const noexcept = 0;
 
   /// Whether `tidy` is due. `others_write`: another process committed within the last minute.
   [[nodiscard]] virtual Need need_to_tidy(bool others_write) const noexcept = 0;

@@ -71,7 +71,12 @@ class MemoryEngine final : public Engine {
     std::shared_ptr<sqlite3> database = role == Access::snapshot ? copy() : database_;
     return std::make_unique<SqliteConnection>(std::move(database), name_, busy_timeout_);
   }
-  [[nodiscard]] std::uint64_t mark() const noexcept override { return 0; }
+  /// There is no other writer, and whoever reads or writes has the only connection's turn.
+  [[nodiscard]] Mark mark() const noexcept override { return {.known = true}; }
+  [[nodiscard]] bool only_commit(const Connection& /*writer*/, const Mark& /*before*/,
+                                 const Mark& /*after*/) const noexcept override {
+    return true;
+  }
   [[nodiscard]] Need need_to_tidy(bool /*others_write*/) const noexcept override {
     return Need::none;
   }
@@ -134,7 +139,12 @@ class FileEngine final : public Engine {
     return connection;
   }
 
-  [[nodiscard]] std::uint64_t mark() const noexcept override { return index_.changes(); }
+  [[nodiscard]] Mark mark() const noexcept override { return index_.header(); }
+  [[nodiscard]] bool only_commit(const Connection& writer, const Mark& before,
+                                 const Mark& after) const noexcept override {
+    const auto& sqlite = static_cast<const SqliteConnection&>(writer);
+    return WalIndex::one_commit(before, after, sqlite.committed_frames());
+  }
 
   [[nodiscard]] Need need_to_tidy(bool others_write) const noexcept override {
     // Appending to the log needs longer to become durable (224 to 319 µs) than overwriting it in

@@ -64,13 +64,24 @@ SqliteConnection::SqliteConnection(std::shared_ptr<sqlite3> database, std::strin
       name_(std::move(name)),
       busy_timeout_(busy_timeout),
       patience_(busy_timeout) {
-  sqlite3_busy_handler(database_.get(), on_busy, this);
+  install_hooks();
 }
 
 void SqliteConnection::replace_handle(std::shared_ptr<sqlite3> database) {
   statements_.clear();
   database_ = std::move(database);
+  install_hooks();
+}
+
+void SqliteConnection::install_hooks() noexcept {
   sqlite3_busy_handler(database_.get(), on_busy, this);
+  sqlite3_wal_hook(database_.get(), on_commit, this);
+}
+
+int SqliteConnection::on_commit(void* self, sqlite3* /*database*/, const char* /*schema*/,
+                                int frames) noexcept {
+  static_cast<SqliteConnection*>(self)->committed_frames_ = static_cast<std::uint32_t>(frames);
+  return SQLITE_OK;
 }
 
 int SqliteConnection::on_busy(void* self, int /*count*/) noexcept {
@@ -158,6 +169,7 @@ void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) 
     if (!patience_.wait()) raise_busy(patience_, name_);
   }
   in_transaction_ = true;
+  committed_frames_ = 0;
   if (access != Access::write) {
     try {
       run("SELECT 1 FROM sqlite_master LIMIT 1");  // BEGIN alone does not fix the moment

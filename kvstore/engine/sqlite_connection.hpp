@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -28,6 +29,10 @@ class SqliteConnection : public Connection {
 
   [[nodiscard]] sqlite3* handle() const noexcept { return database_.get(); }
 
+  /// How many frames the write-ahead log had right after the last commit; 0 when nothing was
+  /// written in it.
+  [[nodiscard]] std::uint32_t committed_frames() const noexcept { return committed_frames_; }
+
  protected:
   void replace_handle(std::shared_ptr<sqlite3> database);
 
@@ -45,7 +50,9 @@ class SqliteConnection : public Connection {
   int step_control(std::string_view sql) noexcept;
   [[noreturn]] void fail(int code);
   void refuse_moved_file();
+  void install_hooks() noexcept;
   static int on_busy(void* self, int count) noexcept;
+  static int on_commit(void* self, sqlite3* database, const char* schema, int frames) noexcept;
 
   std::shared_ptr<sqlite3> database_;
   Statements statements_;
@@ -53,6 +60,7 @@ class SqliteConnection : public Connection {
   std::string name_;
   std::chrono::milliseconds busy_timeout_;
   Patience patience_;
+  std::uint32_t committed_frames_ = 0;
   bool in_transaction_ = false;
   bool lost_ = false;
 };

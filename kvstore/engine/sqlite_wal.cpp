@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
@@ -64,6 +65,29 @@ WalIndex::WalIndex(sqlite3* database) noexcept {
 
 std::uint32_t WalIndex::word(std::size_t index) const noexcept {
   return words_ == nullptr ? 0 : __atomic_load_n(words_ + index, __ATOMIC_ACQUIRE);
+}
+
+Mark WalIndex::header() const noexcept {
+  Mark mark;
+  if (words_ == nullptr) return mark;
+  for (std::size_t i = 0; i < mark.words.size(); ++i) {
+    mark.words[i] = __atomic_load_n(words_ + i, __ATOMIC_RELAXED);
+  }
+  std::atomic_thread_fence(std::memory_order_acquire);
+  mark.known = true;
+  return mark;
+}
+
+bool WalIndex::one_commit(const Mark& before, const Mark& after, std::uint32_t frames) noexcept {
+  constexpr std::size_t changes = 2, in_log = 4, salt = 8;
+  if (!before.known) return false;
+  if (before == after) return true;  // nothing was written
+  // The salt stands there in the byte order of the log. It grows when the log starts anew. After a
+  // recovery, which empties the log, the counter of changes alone could be that of a stranger.
+  const std::uint32_t restarts =
+      __builtin_bswap32(after.words[salt]) - __builtin_bswap32(before.words[salt]);
+  return after.words[changes] == before.words[changes] + 1 && after.words[in_log] == frames &&
+         (restarts <= 1 || before.words[in_log] == 0);
 }
 
 std::uint32_t WalIndex::page_bytes() const noexcept {

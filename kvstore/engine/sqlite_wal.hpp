@@ -22,8 +22,12 @@ class WalIndex {
 
   [[nodiscard]] bool mapped() const noexcept { return words_ != nullptr; }
 
-  /// Counts commits, of all processes.
-  [[nodiscard]] std::uint32_t changes() const noexcept { return word(2); }
+  /// The first copy of the header, which a writer brings up to date last: a commit that anybody can
+  /// see is in it. Not known where nothing is mapped.
+  [[nodiscard]] Mark header() const noexcept;
+
+  /// Whether exactly one commit, which left this many frames in the log, lies between two headers.
+  static bool one_commit(const Mark& before, const Mark& after, std::uint32_t frames) noexcept;
 
   /// Units: bytes.
   [[nodiscard]] std::uint32_t page_bytes() const noexcept;

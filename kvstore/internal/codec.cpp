@@ -12,6 +12,7 @@
 #include <kvstore/error.hpp>
 #include <kvstore/internal/codec.hpp>
 #include <kvstore/internal/fast_parse.hpp>
+#include <kvstore/internal/pointer.hpp>
 
 namespace kvstore::internal {
 namespace {
@@ -311,6 +312,14 @@ json decode(std::string_view text, std::string_view key) {
     throw Error(ErrorCode::corrupt, "the value of " + engine::in_quotes(key) +
                                         " is damaged: " + error.what() + "; restore a backup");
   }
+}
+
+std::optional<json> decode_at(std::string_view text, std::string_view key,
+                              const json::json_pointer& at) {
+  if (std::optional<Part> part = fast_parse_at(text, at)) return std::move(part->value);
+  json document = decode(text, key);
+  const json* place = resolve(document, at);
+  return place == nullptr ? std::nullopt : std::optional(*place);
 }
 
 }  // namespace kvstore::internal

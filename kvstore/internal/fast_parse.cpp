@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <string>
 
+#include <kvstore/internal/pointer.hpp>
+
 namespace kvstore::internal {
 namespace {
 
@@ -94,26 +96,56 @@ bool build(const dom::element& element, Source& source, json& out) {
   return false;
 }
 
-std::optional<json> parse(dom::parser& parser, std::string_view text) {
+/// Follows a pointer; nullopt when nothing stands there.
+std::optional<dom::element> step_to(dom::element place, const json::json_pointer& at) {
+  for (const std::string& token : tokens(at)) {
+    dom::element next;
+    simdjson::error_code missing = simdjson::NO_SUCH_FIELD;
+    if (place.is_object()) {
+      missing = place.get_object().value_unsafe().at_key(token).get(next);
+    } else if (place.is_array()) {
+      if (const auto index = array_index(token)) {
+        missing = place.get_array().value_unsafe().at(*index).get(next);
+      }
+    }
+    if (missing != simdjson::SUCCESS) return std::nullopt;
+    place = next;
+  }
+  return place;
+}
+
+/// Parses a text and builds what stands at a place of it; of the root where `at` is null.
+std::optional<Part> parse(dom::parser& parser, std::string_view text,
+                          const json::json_pointer* at) {
   dom::element root;
   if (parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS) return std::nullopt;
-  std::optional<json> value(std::in_place);
+  const std::optional<dom::element> place = at == nullptr ? root : step_to(root, *at);
+  Part part;
   Source source{text};
-  if (!build(root, source, *value)) value.reset();
-  return value;
+  if (place && !build(*place, source, part.value.emplace())) return std::nullopt;
+  return part;
+}
+
+std::optional<Part> parse(std::string_view text, const json::json_pointer* at) {
+  // A parser keeps the memory that its largest text needed, some ten times as much.
+  constexpr std::size_t largest_kept = 64U << 10U;
+  if (text.size() > largest_kept) {
+    dom::parser once;
+    return parse(once, text, at);
+  }
+  thread_local dom::parser kept;
+  return parse(kept, text, at);
 }
 
 }  // namespace
 
 std::optional<json> fast_parse(std::string_view text) {
-  // A parser keeps the memory that its largest text needed, some ten times as much.
-  constexpr std::size_t largest_kept = 64U << 10U;
-  if (text.size() > largest_kept) {
-    dom::parser once;
-    return parse(once, text);
-  }
-  thread_local dom::parser kept;
-  return parse(kept, text);
+  std::optional<Part> whole = parse(text, nullptr);
+  return whole ? std::move(whole->value) : std::nullopt;
+}
+
+std::optional<Part> fast_parse_at(std::string_view text, const json::json_pointer& at) {
+  return parse(text, &at);
 }
 
 }  // namespace kvstore::internal
@@ -123,6 +155,10 @@ std::optional<json> fast_parse(std::string_view text) {
 namespace kvstore::internal {
 
 std::optional<json> fast_parse(std::string_view /*text*/) {
+  return std::nullopt;
+}
+
+std::optional<Part> fast_parse_at(std::string_view /*text*/, const json::json_pointer& /*at*/) {
   return std::nullopt;
 }
 

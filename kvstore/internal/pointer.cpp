@@ -13,13 +13,6 @@
 namespace kvstore::internal {
 namespace {
 
-std::vector<std::string> tokens(json::json_pointer at) {
-  std::vector<std::string> result;
-  for (; !at.empty(); at.pop_back()) result.push_back(at.back());
-  std::ranges::reverse(result);
-  return result;
-}
-
 [[noreturn]] void refuse(ErrorCode code, std::string_view key, const json::json_pointer& at,
                          const std::string& why) {
   throw Error(code, "cannot set " + engine::in_quotes(at.to_string()) + " in the value of " +
@@ -43,6 +36,13 @@ json& element(json& array, const std::string& token, std::string_view key,
 }
 
 }  // namespace
+
+std::vector<std::string> tokens(json::json_pointer at) {
+  std::vector<std::string> result;
+  for (; !at.empty(); at.pop_back()) result.push_back(at.back());
+  std::ranges::reverse(result);
+  return result;
+}
 
 std::optional<std::size_t> array_index(const std::string& token) {
   if (token.empty() || (token.size() > 1 && token[0] == '0')) return std::nullopt;

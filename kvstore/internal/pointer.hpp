@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <kvstore/entry.hpp>
 
@@ -14,6 +15,9 @@ namespace kvstore::internal {
 /// step into a scalar.
 const json* resolve(const json& document, const json::json_pointer& at);
 json* resolve(json& document, const json::json_pointer& at);
+
+/// The steps of a pointer, unescaped.
+std::vector<std::string> tokens(json::json_pointer at);
 
 /// The index that a step into an array means: digits without a leading zero. Absent: it means none.
 /// Source: RFC 6901 §4.

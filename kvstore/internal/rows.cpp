@@ -163,6 +163,10 @@ json Record::parsed() const {
   return decode(text(), key);
 }
 
+std::optional<json> Record::parsed_at(const json::json_pointer& at) const {
+  return decode_at(text(), key, at);
+}
+
 std::optional<Time> Record::expires_at() const noexcept {
   return parse_timestamp(expires_text);
 }

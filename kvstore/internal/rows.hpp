@@ -34,6 +34,9 @@ struct Record {
   /// library does not accept.
   [[nodiscard]] std::string_view text() const;
   [[nodiscard]] json parsed() const;
+
+  /// What stands at a place of the value. Absent: nullopt.
+  [[nodiscard]] std::optional<json> parsed_at(const json::json_pointer& at) const;
   [[nodiscard]] std::optional<Time> expires_at() const noexcept;
   [[nodiscard]] Entry entry() const;
 };

@@ -7,6 +7,7 @@
 
 namespace kvstore::internal {
 
+class Cache;
 class Store;
 
 /// How much a read must see of one moment.
@@ -32,6 +33,10 @@ class Session {
   virtual void write(engine::FunctionRef<void(Writing&)> body) = 0;
 
   virtual Store& store() noexcept = 0;
+
+  /// Where documents are kept that were read; null where a read must not take from it.
+  /// Throws: misuse.
+  virtual Cache* cache() { return nullptr; }
 };
 
 }  // namespace kvstore::internal

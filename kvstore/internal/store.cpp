@@ -22,6 +22,7 @@ Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& optio
     : engine(std::move(opened)),
       queue(engine->name(), !engine->traits().one_connection),
       readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout),
+      cache(*engine, options.cache_bytes),
       janitor(
           [&store] {
             return store.parts_->engine->tidy(
@@ -88,6 +89,11 @@ void Store::refuse_read_only() const {
 
 Reading Store::reading(engine::Connection& connection) {
   return {connection, clock_, options_, dialect_};
+}
+
+Cache* Store::cache() {
+  refuse_misuse();
+  return parts_->cache.enabled() ? &parts_->cache : nullptr;
 }
 
 void Store::read(Span span, engine::FunctionRef<void(Reading&)> body) {
@@ -165,9 +171,17 @@ Store::WriteTransaction::WriteTransaction(Store& store)
 }
 
 void Store::WriteTransaction::commit() {
-  connection().commit();
+  Parts& parts = *store_.parts_;
+  const engine::Mark before = parts.mark;
+  {
+    Cache::OwnCommit own(parts.cache);
+    connection().commit();
+    parts.mark = parts.engine->mark();
+    if (parts.engine->only_commit(connection(), before, parts.mark)) {
+      own.carry(changes_, before, parts.mark);
+    }
+  }
   mark_.reset();
-  store_.parts_->mark = store_.parts_->engine->mark();
   store_.tidy_if_needed();
 }
 
@@ -198,8 +212,8 @@ void Store::let_go_of_all() noexcept {
 }
 
 void Store::note_others() {
-  const std::uint64_t mark = parts_->engine->mark();
-  if (mark != parts_->mark && parts_->mark != 0) parts_->queue.saw_others();
+  const engine::Mark mark = parts_->engine->mark();
+  if (mark != parts_->mark && parts_->mark.known) parts_->queue.saw_others();
   parts_->mark = mark;
 }
 
@@ -215,6 +229,7 @@ Stats Store::stats() {
   Stats stats;
   with_reader([&](engine::Connection& connection) {
     stats = parts_->engine->facts(connection);
+    stats.cache_bytes = parts_->cache.bytes();
     stats.read_connections = traits_.one_connection ? 1 : parts_->readers.size();
   });
   const std::lock_guard lock(holding_);
@@ -284,6 +299,7 @@ void Store::close() {
   parts_->janitor.stop();
   closed_.store(true, std::memory_order_release);
   const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());
+  parts_->cache.close();
   parts_->writer.reset();
   parts_->readers.close();
   parts_->engine.reset();

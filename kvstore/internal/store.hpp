@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <kvstore/engine/engine.hpp>
+#include <kvstore/internal/cache.hpp>
 #include <kvstore/internal/clock.hpp>
 #include <kvstore/internal/holder.hpp>
 #include <kvstore/internal/janitor.hpp>
@@ -50,6 +51,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   void read(Span span, engine::FunctionRef<void(Reading&)> body) override;
   void write(engine::FunctionRef<void(Writing&)> body) override;
   Store& store() noexcept override { return *this; }
+  Cache* cache() override;
 
   /// The writer's connection, in its turn. What is left open at the end is rolled back: it would
   /// keep every other writer out.
@@ -105,6 +107,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   [[nodiscard]] const engine::Dialect& dialect() const noexcept { return dialect_; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] Time now() { return clock_.now(); }
+  [[nodiscard]] Clock& clock() noexcept { return clock_; }
 
   /// Whether this is a child of the process that opened the store.
   [[nodiscard]] bool forked() const noexcept;
@@ -119,7 +122,8 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
     WriteQueue queue;
     ReadPool readers;
     std::unique_ptr<engine::Connection> writer{};  ///< Used by whoever has the turn.
-    std::uint64_t mark = 0;                        ///< After our own last commit.
+    engine::Mark mark{};                           ///< After our own last commit.
+    Cache cache;
     Janitor janitor;
   };
 

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include <kvstore/engine/engine.hpp>
+#include <kvstore/internal/changes.hpp>
+#include <kvstore/internal/clock.hpp>
+
+namespace kvstore::internal {
+
+/// Parsed documents, handed out as long as nobody has committed since they were read.
+///
+/// The engine's mark tells that, without a system call. Each shard remembers the mark that its
+/// documents belong to, and looks at the engine's under its lock before it hands one out. A commit
+/// of our own carries the shards over to the mark that it made; anybody else's makes them
+/// worthless.
+///
+/// Within its bytes the documents stay that were used last. When they are full, a document is kept
+/// only if its key was missed not long ago, too: what is read once should not push out what is read
+/// often, nor cost the work of keeping it.
+class Cache {
+ public:
+  /// `bytes` 0: keeps nothing.
+  Cache(const engine::Engine& engine, std::size_t bytes);
+
+  /// The document of a key. Absent: null, when it is not kept, or has expired.
+  std::shared_ptr<const json> find(std::string_view key, Clock& clock);
+
+  /// The present mark, to be asked before a document is read that may be kept.
+  [[nodiscard]] engine::Mark mark() const noexcept { return engine_.mark(); }
+
+  /// Keeps a document that was read when the mark was `mark`, unless that has changed. Absent:
+  /// null, when it is not kept; `value` is as it was then.
+  std::shared_ptr<const json> keep(std::string_view key, json& value,
+                                   const std::optional<Time>& expires_at, const engine::Mark& mark);
+
+  /// A commit of our own, from before it happens until `carry` has told the shards.
+  class OwnCommit {
+   public:
+    explicit OwnCommit(Cache& cache) noexcept : cache_(cache) { ++cache_.own_commits_; }
+    ~OwnCommit() noexcept { --cache_.own_commits_; }
+    OwnCommit(const OwnCommit&) = delete;
+    OwnCommit& operator=(const OwnCommit&) = delete;
+    OwnCommit(OwnCommit&&) = delete;
+    OwnCommit& operator=(OwnCommit&&) = delete;
+
+    /// The only commit between the two marks was ours, and changed these keys.
+    void carry(const Changes& changes, const engine::Mark& before,
+               const engine::Mark& after) noexcept;
+
+   private:
+    Cache& cache_;
+  };
+
+  /// Drops all; from here on the engine is not asked any more.
+  void close() noexcept;
+
+  [[nodiscard]] bool enabled() const noexcept { return shard_bytes_ != 0; }
+
+  /// What the documents are taken to occupy. Units: bytes.
+  [[nodiscard]] std::size_t bytes();
+
+ private:
+  struct Kept {
+    std::string key;
+    std::shared_ptr<const json> value;
+    std::optional<Time> expires_at;
+    std::size_t bytes;
+  };
+
+  /// The newest stand in front.
+  struct alignas(64) Shard {
+    std::mutex mutex;
+    bool closed = false;
+    engine::Mark mark;
+    std::list<Kept> kept;
+    std::unordered_map<std::string_view, std::list<Kept>::iterator> by_key;
+    std::size_t bytes = 0;
+    std::array<std::uint16_t, 512> missed{};  ///< Traces of keys that were missed lately.
+
+    bool missed_before(std::size_t hash) noexcept;
+    void drop(std::list<Kept>::iterator one);
+    void drop(std::string_view key);
+    void drop_all() noexcept;
+  };
+
+  static constexpr std::size_t shard_count = 16;
+
+  static std::size_t hash_of(std::string_view key) noexcept {
+    return std::hash<std::string_view>()(key);
+  }
+  Shard& shard_of(std::size_t hash) noexcept;
+
+  const engine::Engine& engine_;
+  std::size_t shard_bytes_;
+  std::atomic<int> own_commits_{0};
+  std::array<Shard, shard_count> shards_;
+};
+
+}  // namespace kvstore::internal

@@ -1,0 +1,105 @@
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "child.hpp"
+#include "support.hpp"
+
+namespace kvstore::test {
+namespace {
+
+/// Numbers in shared memory that another process announces.
+class Announcements {
+ public:
+  Announcements(const std::string& path, std::size_t count) : bytes_(count * sizeof(std::int64_t)) {
+    const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    EXPECT_EQ(ftruncate(file, static_cast<off_t>(bytes_)), 0);
+    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    ::close(file);
+    EXPECT_NE(memory_, MAP_FAILED);
+  }
+  ~Announcements() { munmap(memory_, bytes_); }
+  Announcements(const Announcements&) = delete;
+  Announcements& operator=(const Announcements&) = delete;
+  Announcements(Announcements&&) = delete;
+  Announcements& operator=(Announcements&&) = delete;
+
+  [[nodiscard]] std::int64_t of(std::size_t key) const {
+    return std::atomic_ref(static_cast<std::int64_t*>(memory_)[key]).load();
+  }
+
+ private:
+  std::size_t bytes_;
+  void* memory_ = nullptr;
+};
+
+/// A process stores numbers and announces each when it was acknowledged; it checkpoints, restarts
+/// the log, runs VACUUM, and is killed and replaced. Python and this process write too. A read that
+/// starts after an announcement must see it.
+TEST(CacheCoherence, NoReadIsOlderThanWhatAnotherProcessHasAnnounced) {
+  constexpr std::size_t keys = 16;
+  constexpr int readers = 3;
+  const auto duration = std::chrono::milliseconds(long_run() ? 30'000 : 2'000);
+  const TempDir dir;
+  const std::string file = dir.file("store.db");
+  KVStore store(file, {.durability = Durability::normal});
+  for (std::size_t key = 0; key < keys; ++key) store.set(std::to_string(key), 0);
+  const Announcements announced(dir.file("announced"), keys);
+  std::atomic<bool> over{false};
+  std::atomic<std::uint64_t> reads{0}, hits{0}, stale{0};
+  std::vector<std::thread> threads;
+  for (int reader = 0; reader < readers; ++reader) {
+    threads.emplace_back([&] {
+      std::array<std::shared_ptr<const json>, keys> latest{};
+      for (std::size_t i = 0; !over; ++i) {
+        const std::size_t key = i % keys;
+        const std::int64_t at_least = announced.of(key);
+        const auto value = store.get_shared(std::to_string(key));
+        if (value == nullptr || value->get<std::int64_t>() < at_least) ++stale;
+        if (std::exchange(latest[key], value) == value) ++hits;
+        ++reads;
+      }
+    });
+  }
+  threads.emplace_back([&] {
+    for (int i = 0; !over; ++i) store.set("own", i);
+  });
+  const auto end = std::chrono::steady_clock::now() + duration;
+  int kills = 0;
+  while (std::chrono::steady_clock::now() < end) {
+    Process writer(worker({"announce", file, dir.file("announced")}));
+    ASSERT_EQ(writer.line(), "ready");
+    const std::string script =
+        "import sqlite3\n"
+        "db = sqlite3.connect('" +
+        file +
+        "', timeout=20)\n"
+        "for i in range(5):\n"
+        "    db.execute('INSERT INTO kv(key, value) VALUES(?, ?) '\n"
+        "               'ON CONFLICT(key) DO UPDATE SET value = '\n"
+        "               'excluded.value', (\"python\", str(i)))\n"
+        "    db.commit()\n";
+    std::string output;
+    EXPECT_EQ(run_program({"python3", "-c", script}, &output), 0) << output;
+    writer.kill_now();
+    writer.wait();
+    ++kills;
+  }
+  over = true;
+  for (std::thread& thread : threads) thread.join();
+  std::cout << reads << " reads, " << hits << " of them from memory, " << kills << " kills\n";
+  EXPECT_EQ(stale, 0U);
+  EXPECT_GT(hits, 0U);
+  EXPECT_TRUE(store.check().ok());
+}
+
+}  // namespace
+}  // namespace kvstore::test

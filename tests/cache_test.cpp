@@ -1,0 +1,246 @@
+#include <atomic>
+#include <functional>
+#include <latch>
+#include <map>
+#include <thread>
+
+#include "behaviour.hpp"
+
+namespace kvstore::test {
+namespace {
+
+/// What the memory of a store keeps between two reads. Of a document that was kept every reader
+/// gets the same.
+class Cache : public OnEveryEngine {};
+INSTANTIATE_TEST_SUITE_P(Engine, Cache, ::testing::ValuesIn(engines()), engine_name);
+
+TEST_P(Cache, HandsOutTheSameDocumentAgain) {
+  store_.set("k", {1, 2});
+  const auto first = store_.get_shared("k");
+  EXPECT_EQ(store_.get_shared("k"), first);
+}
+
+TEST_P(Cache, ReadsAChangedDocumentAgain) {
+  store_.set("k", 1);
+  const auto first = store_.get_shared("k");
+  store_.set("k", 2);
+  EXPECT_EQ(*store_.get_shared("k"), 2);
+  EXPECT_EQ(*first, 1);
+}
+
+TEST_P(Cache, ReadsAgainAfterEveryVerbThatWrites) {
+  for (const auto& [name, write] : std::map<std::string, std::function<void()>>{
+           {"set_text", [&] { store_.set_text("k", "2"); }},
+           {"set at a place", [&] { store_.set("k", ""_json_pointer, 2); }},
+           {"update", [&] { store_.update("k", [](json& value) { value = 2; }); }},
+           {"increment", [&] { store_.increment("k"); }},
+           {"set_many",
+            [&] {
+              store_.set_many({{"k", 2}});
+            }},
+           {"erase", [&] { store_.erase("k"); }},
+           {"erase_range", [&] { store_.erase_range({.prefix = "k"}); }},
+           {"transaction", [&] { store_.transaction([](Transaction& tx) { tx.set("k", 2); }); }}}) {
+    store_.set("k", 1);
+    ASSERT_EQ(store_.get("k"), 1);
+    write();
+    EXPECT_EQ(store_.get("k").value_or(2), 2) << name;
+  }
+}
+
+TEST_P(Cache, KeepsTheOtherDocumentsWhenOneChanges) {
+  store_.set("k", 1);
+  store_.set("other", 2);
+  const auto other = store_.get_shared("other");
+  store_.set("k", 3);
+  EXPECT_EQ(store_.get_shared("other"), other);
+}
+
+TEST_P(Cache, KeepsDocumentsOverACommitThatChangedNothing) {
+  store_.set("k", 1);
+  const auto kept = store_.get_shared("k");
+  store_.erase("absent");
+  store_.transaction([](Transaction&) {});
+  EXPECT_EQ(store_.get_shared("k"), kept);
+}
+
+TEST_P(Cache, ForgetsWhatARangeErased) {
+  store_.set("a/1", 1);
+  store_.set("b/1", 1);
+  ASSERT_TRUE(store_.get("a/1") && store_.get("b/1"));
+  store_.erase_range({.prefix = "a/"});
+  EXPECT_FALSE(store_.get("a/1"));
+  EXPECT_TRUE(store_.get("b/1"));
+}
+
+TEST_P(Cache, HandsOutNothingThatHasExpired) {
+  store_.set("k", 1, {.ttl = Duration(1000)});
+  ASSERT_TRUE(store_.get("k"));
+  clock_.advance(Duration(999));
+  EXPECT_TRUE(store_.get("k"));
+  clock_.advance(Duration(1));
+  EXPECT_FALSE(store_.get("k"));
+}
+
+TEST_P(Cache, FollowsATouch) {
+  store_.set("k", 1, {.ttl = Duration(1000)});
+  ASSERT_TRUE(store_.get("k"));
+  store_.touch("k", std::nullopt);
+  clock_.advance(Duration(2000));
+  EXPECT_TRUE(store_.get("k"));
+}
+
+TEST_P(Cache, IsNotWrittenByWhatIsNotCommitted) {
+  store_.set("k", 1);
+  ASSERT_EQ(store_.get("k"), 1);
+  Transaction tx = store_.begin();
+  tx.set("k", 2);
+  EXPECT_EQ(tx.get("k"), 2);
+  json seen;
+  std::thread([&] { seen = store_.get("k").value_or("absent"); }).join();
+  EXPECT_EQ(seen, 1);
+  tx.rollback();
+  EXPECT_EQ(store_.get("k"), 1);
+}
+
+TEST_P(Cache, IsNotReadInsideATransaction) {
+  store_.set("k", 1);
+  ASSERT_EQ(store_.get("k"), 1);
+  store_.transaction([](Transaction& tx) {
+    tx.erase("k");
+    EXPECT_FALSE(tx.get("k"));
+    EXPECT_EQ(tx.get_shared("k"), nullptr);
+  });
+}
+
+TEST_P(Cache, IsNotReadByASnapshot) {
+  store_.set("k", 1);
+  const Snapshot snapshot = store_.snapshot();
+  store_.set("k", 2);
+  ASSERT_EQ(store_.get("k"), 2);
+  EXPECT_EQ(snapshot.get("k"), 1);
+}
+
+TEST_P(Cache, ServesAPlaceInsideADocument) {
+  store_.set("k", {{"a", {1, 2}}});
+  ASSERT_TRUE(store_.get("k"));
+  EXPECT_EQ(store_.get("k", "/a/1"_json_pointer), 2);
+  EXPECT_FALSE(store_.get("k", "/b"_json_pointer));
+}
+
+TEST_P(Cache, CopiesSoThatACallerCannotChangeWhatIsKept) {
+  store_.set("k", {{"a", 1}});
+  json first = store_.get("k").value();
+  first["a"] = 2;
+  EXPECT_EQ(store_.get("k", "/a"_json_pointer), 1);
+}
+
+TEST_P(Cache, StaysReadableAfterTheStoreIsClosed) {
+  store_.set("k", "value");
+  const auto kept = store_.get_shared("k");
+  store_.close();
+  EXPECT_EQ(*kept, "value");
+  EXPECT_KV_ERROR(store_.get("k"), ErrorCode::misuse, "closed");
+}
+
+TEST_P(Cache, StaysWithinItsBytes) {
+  const TempDir dir;
+  Options small = options();
+  small.cache_bytes = 64U << 10U;
+  KVStore store = open_in(dir, small);
+  for (int i = 0; i < 1'000; ++i) {
+    const std::string key = std::to_string(i);
+    store.set(key, std::string(500, 'x'));
+    for (int reads = 0; reads < 3; ++reads) ASSERT_TRUE(store.get(key));
+  }
+  EXPECT_GT(store.stats().cache_bytes, small.cache_bytes / 2);
+  EXPECT_LE(store.stats().cache_bytes, small.cache_bytes);
+}
+
+TEST_P(Cache, LeavesOutADocumentThatIsTooLarge) {
+  const TempDir dir;
+  Options small = options();
+  small.cache_bytes = 64U << 10U;
+  KVStore store = open_in(dir, small);
+  store.set("large", std::string(100'000, 'x'));
+  ASSERT_TRUE(store.get("large"));
+  EXPECT_EQ(store.stats().cache_bytes, 0U);
+}
+
+TEST_P(Cache, IsPushedOutByNothingThatIsReadOnce) {
+  const TempDir dir;
+  Options small = options();
+  small.cache_bytes = 256U << 10U;
+  KVStore store = open_in(dir, small);
+  const std::string document(500, 'x');
+  for (int i = 0; i < 5'000; ++i) store.set("once/" + std::to_string(i), document);
+  store.set("often", document);
+  for (int i = 0; i < 1'000; ++i) ASSERT_TRUE(store.get("once/" + std::to_string(i)));  // fill it
+  for (int reads = 0; reads < 3; ++reads) ASSERT_TRUE(store.get("often"));
+  const auto often = store.get_shared("often");
+  for (int i = 1'000; i < 5'000; ++i) ASSERT_TRUE(store.get("once/" + std::to_string(i)));
+  EXPECT_EQ(store.get_shared("often"), often);
+}
+
+TEST_P(Cache, CanBeTurnedOff) {
+  const TempDir dir;
+  Options none = options();
+  none.cache_bytes = 0;
+  KVStore store = open_in(dir, none);
+  store.set("k", "a string that is longer than what fits into a std::string");
+  const auto first = store.get_shared("k");
+  EXPECT_NE(store.get_shared("k"), first);
+  EXPECT_EQ(store.stats().cache_bytes, 0U);
+}
+
+TEST_P(Cache, GivesEveryThreadTheNewestValue) {
+  constexpr int readers = 4;
+  store_.set("k", 0);
+  std::atomic<int> acknowledged{0};
+  std::atomic<bool> over{false};
+  std::atomic<int> stale{0};
+  std::latch start(readers + 1);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < readers; ++i) {
+    threads.emplace_back([&] {
+      start.arrive_and_wait();
+      while (!over) {
+        const int at_least = acknowledged.load();
+        if (store_.get("k")->get<int>() < at_least) ++stale;
+      }
+    });
+  }
+  start.arrive_and_wait();
+  for (int i = 1; i <= 2'000; ++i) {
+    store_.set("k", i);
+    acknowledged.store(i);
+  }
+  over = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(stale, 0);
+}
+
+TEST(CacheOfAFile, SeesWhatAnotherStoreWrites) {
+  const TempDir dir;
+  KVStore store(dir.file("store.db"));
+  KVStore other(dir.file("store.db"));
+  for (int i = 0; i < 100; ++i) {
+    other.set("k", i);
+    EXPECT_EQ(store.get("k"), i);
+    store.set("mine", i);
+    EXPECT_EQ(other.get("mine"), i);
+  }
+}
+
+TEST(CacheOfAFile, LosesNothingToACommitOfItsOwnAfterTheLogStartedAnew) {
+  const TempDir dir;
+  KVStore store(dir.file("store.db"), {.durability = Durability::normal});
+  store.set("kept", 1);
+  const auto kept = store.get_shared("kept");
+  // More frames than the log takes before it starts anew.
+  for (int i = 0; i < 13'000; ++i) store.set("k", i);
+  EXPECT_EQ(store.get_shared("kept"), kept);
+}
+
+}  // namespace
+}  // namespace kvstore::test

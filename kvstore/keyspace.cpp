@@ -13,6 +13,7 @@
 
 namespace kvstore {
 
+using internal::Grouping;
 using internal::Record;
 using internal::Session;
 using internal::Writing;
@@ -47,7 +48,7 @@ std::optional<Revision> store_if(Session& session, std::string_view key, const j
   internal::check_key(key, options);
   const std::string text = internal::encode(value, key, options.max_value_bytes);
   std::optional<Revision> revision;
-  session.write([&](Writing& writing) {
+  session.write(Grouping::grouped, [&](Writing& writing) {
     if (admit(writing)) revision = writing.put({key, text, writing.expiry(how)});
   });
   return revision;
@@ -56,11 +57,12 @@ std::optional<Revision> store_if(Session& session, std::string_view key, const j
 /// Changes a value under the write lock; the expiry stays. `initial` serves an absent entry; null
 /// leaves it absent.
 std::optional<json> change_in_place(Session& session, std::string_view key, const json* initial,
-                                    engine::FunctionRef<void(json&)> change, Revision& revision) {
+                                    engine::FunctionRef<void(json&)> change, Revision& revision,
+                                    Grouping grouping = Grouping::grouped) {
   const Options& options = session.store().options();
   internal::check_key(key, options);
   std::optional<json> result;
-  session.write([&](Writing& writing) {
+  session.write(grouping, [&](Writing& writing) {
     std::optional<Existing> entry = existing(writing, key);
     if (!entry && initial == nullptr) return;
     if (!entry) entry.emplace(Existing{*initial});
@@ -114,7 +116,7 @@ Revision Keyspace::set_text(std::string_view key, std::string_view json_text, Se
   internal::check_key(key, options);
   internal::check_text(json_text, key, options.max_value_bytes);
   Revision revision = 0;
-  session().write([&](Writing& writing) {
+  session().write(Grouping::grouped, [&](Writing& writing) {
     revision = writing.put({key, json_text, writing.expiry(how)});
   });
   return revision;
@@ -134,7 +136,7 @@ std::optional<Revision> Keyspace::replace(std::string_view key, const json& valu
 std::optional<json> Keyspace::update(std::string_view key,
                                      const std::function<void(json&)>& change) {
   Revision revision = 0;
-  return change_in_place(session(), key, nullptr, change, revision);
+  return change_in_place(session(), key, nullptr, change, revision, Grouping::alone);
 }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): the face takes it by value
@@ -142,7 +144,7 @@ json Keyspace::update(std::string_view key, json initial,
                       const std::function<void(json&)>& change) {
   internal::check_value(initial, key);
   Revision revision = 0;
-  return *change_in_place(session(), key, &initial, change, revision);
+  return *change_in_place(session(), key, &initial, change, revision, Grouping::alone);
 }
 
 json Keyspace::merge(std::string_view key, const json& patch) {
@@ -189,7 +191,7 @@ std::int64_t Keyspace::increment(std::string_view key, const json::json_pointer&
 bool Keyspace::erase(std::string_view key) {
   internal::check_key(key, session().store().options());
   bool erased = false;
-  session().write([&](Writing& writing) {
+  session().write(Grouping::grouped, [&](Writing& writing) {
     const std::optional<Revision> revision = stored_revision(writing, key);
     if (revision) writing.erase(key, *revision);
     erased = revision.has_value();
@@ -200,7 +202,7 @@ bool Keyspace::erase(std::string_view key) {
 bool Keyspace::erase(std::string_view key, Revision expected) {
   internal::check_key(key, session().store().options());
   bool erased = false;
-  session().write([&](Writing& writing) {
+  session().write(Grouping::grouped, [&](Writing& writing) {
     erased = stored_revision(writing, key) == expected;
     if (erased) writing.erase(key, expected);
   });
@@ -227,7 +229,7 @@ std::size_t Keyspace::erase_range(const Range& range) {
 bool Keyspace::touch(std::string_view key, std::optional<Duration> ttl) {
   internal::check_key(key, session().store().options());
   bool touched = false;
-  session().write([&](Writing& writing) {
+  session().write(Grouping::grouped, [&](Writing& writing) {
     touched = stored_revision(writing, key).has_value();
     if (touched) writing.touch(key, writing.expiry({.ttl = ttl}));
   });

@@ -27,8 +27,8 @@ struct Options {
   /// `busy`; more than a year is a year. Units: milliseconds. Default: 5000.
   Duration busy_timeout{5000};
 
-  /// Upper bound of the memory in which parsed documents are kept, those used last; 0 keeps none. No
-  /// read gets one that any process has changed since. Units: bytes. Default: 16 MiB.
+  /// Upper bound of the memory in which parsed documents are kept, those used last; 0 keeps none.
+  /// No read gets one that any process has changed since. Units: bytes. Default: 16 MiB.
   std::size_t cache_bytes = 16U << 20U;
 
   /// The longest key that is accepted. Units: bytes of UTF-8. Default: 1024.

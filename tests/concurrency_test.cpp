@@ -1,7 +1,12 @@
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <latch>
+#include <mutex>
+#include <set>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "behaviour.hpp"
 
@@ -348,6 +353,78 @@ TEST(ThreadsOnMemory, WaitWithTheirReadsAsWell) {
   expect_busy_for_50_ms([&] { static_cast<void>(store.get("k")); }, ":memory:");
   long_update.end();
   EXPECT_EQ(store.get("k"), json("finished"));
+}
+
+/// Calls that meet while the write lock is taken share a transaction when it comes free.
+class MeetingWrites : public OnEveryEngine {
+ protected:
+  /// Runs the calls at once, each on a thread of its own, from while another write is under way.
+  void meet(const std::vector<std::function<void()>>& calls) {
+    LongUpdate other(store_, "other");
+    std::latch at_the_lock(static_cast<std::ptrdiff_t>(calls.size()));
+    std::vector<std::thread> threads;
+    for (const auto& call : calls) {
+      threads.emplace_back([&] {
+        at_the_lock.count_down();
+        call();
+      });
+    }
+    at_the_lock.wait();
+    other.end();
+    for (std::thread& thread : threads) thread.join();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Engine, MeetingWrites, ::testing::ValuesIn(engines()), engine_name);
+
+TEST_P(MeetingWrites, AreAllStored) {
+  std::vector<std::function<void()>> calls;
+  for (int i = 0; i < 40; ++i) {
+    calls.emplace_back([this, i] { store_.set("k" + std::to_string(i), i); });
+  }
+  for (int round = 0; round < 20; ++round) meet(calls);
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(store_.get("k" + std::to_string(i)), i);
+}
+
+TEST_P(MeetingWrites, FailEachByItself) {
+  store_.set("text", "no number");
+  std::atomic<int> refused{0};
+  std::vector<std::function<void()>> calls;
+  for (int i = 0; i < 20; ++i) {
+    calls.emplace_back([this] { store_.increment("number"); });
+    calls.emplace_back([this, &refused] {
+      EXPECT_KV_ERROR(store_.increment("text"), ErrorCode::type_mismatch, "\"text\"");
+      ++refused;
+    });
+  }
+  for (int round = 0; round < 20; ++round) meet(calls);
+  EXPECT_EQ(store_.get("number"), 400);
+  EXPECT_EQ(store_.get("text"), "no number");
+  EXPECT_EQ(refused, 400);
+}
+
+TEST_P(MeetingWrites, SeeWhatThoseBeforeThemDid) {
+  std::atomic<int> inserted{0};
+  std::vector<std::function<void()>> calls(30, [this, &inserted] {
+    if (store_.insert("one", true)) ++inserted;
+  });
+  for (int round = 0; round < 20; ++round) {
+    store_.erase("one");
+    meet(calls);
+  }
+  EXPECT_EQ(inserted, 20);
+}
+
+TEST_P(MeetingWrites, GiveEveryCallARevisionOfItsOwn) {
+  std::mutex mutex;
+  std::set<Revision> revisions;
+  std::vector<std::function<void()>> calls(30, [&] {
+    const Revision revision = store_.set("k", 1);
+    const std::lock_guard lock(mutex);
+    revisions.insert(revision);
+  });
+  for (int round = 0; round < 20; ++round) meet(calls);
+  EXPECT_EQ(revisions.size(), 600U);
+  EXPECT_EQ(store_.entry("k")->revision, *revisions.rbegin());
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ void OpenSnapshot::read(Span /*span*/, engine::FunctionRef<void(Reading&)> body)
   body(reading);
 }
 
-void OpenSnapshot::write(engine::FunctionRef<void(Writing&)> /*body*/) {
+void OpenSnapshot::write(Grouping /*grouping*/, engine::FunctionRef<void(Writing&)> /*body*/) {
   throw Error(ErrorCode::misuse, "a snapshot of " + store_->name() + " cannot be written");
 }
 

@@ -26,7 +26,7 @@ class OpenSnapshot final : public Session, public Holder {
   OpenSnapshot& operator=(OpenSnapshot&&) = delete;
 
   void read(Span span, engine::FunctionRef<void(Reading&)> body) override;
-  void write(engine::FunctionRef<void(Writing&)> body) override;
+  void write(Grouping grouping, engine::FunctionRef<void(Writing&)> body) override;
   Store& store() noexcept override { return *store_; }
 
   /// Ends it; what was made from it answers `misuse`.

@@ -79,7 +79,8 @@ class TransactionSession final : public Session {
   void read(Span /*span*/, engine::FunctionRef<void(Reading&)> body) override {
     transaction_->read(level_, body);
   }
-  void write(engine::FunctionRef<void(Writing&)> body) override {
+  using Session::write;
+  void write(Grouping /*grouping*/, engine::FunctionRef<void(Writing&)> body) override {
     // The caller's code may drop the handle that keeps this session.
     const std::shared_ptr<OpenTransaction> kept = transaction_;
     kept->write(level_, body);

@@ -16,6 +16,10 @@ enum class Span : std::uint8_t {
   call        ///< All statements of the call.
 };
 
+/// Whether a write may share its transaction with other calls. It runs on any thread of theirs
+/// then, so it must not run the caller's code.
+enum class Grouping : std::uint8_t { alone, grouped };
+
 /// Where the calls of a handle run: on the store itself, one transaction a call, or inside a
 /// transaction or snapshot that lives longer.
 class Session {
@@ -29,8 +33,10 @@ class Session {
 
   virtual void read(Span span, engine::FunctionRef<void(Reading&)> body) = 0;
 
-  /// All of `body` is stored, or none of it when it throws.
-  virtual void write(engine::FunctionRef<void(Writing&)> body) = 0;
+  /// All of `body` is stored, or none of it when it throws. A grouped one may be repeated.
+  virtual void write(Grouping grouping, engine::FunctionRef<void(Writing&)> body) = 0;
+
+  void write(engine::FunctionRef<void(Writing&)> body) { write(Grouping::alone, body); }
 
   virtual Store& store() noexcept = 0;
 

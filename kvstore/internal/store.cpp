@@ -3,6 +3,7 @@
 
 #include <kvstore/engine/fork_guard.hpp>
 #include <kvstore/error.hpp>
+#include <kvstore/internal/statements.hpp>
 #include <kvstore/internal/store.hpp>
 
 namespace kvstore::internal {
@@ -122,12 +123,12 @@ void Store::with_reader(engine::FunctionRef<void(engine::Connection&)> body) {
 }
 
 void Store::with_writer(Deadline deadline, engine::FunctionRef<void(engine::Connection&)> body) {
-  const Writer writer(*this, deadline);
+  const Writer writer(*this, parts_->queue.wait(deadline));
   body(writer.connection());
 }
 
-Store::Writer::Writer(Store& store, Deadline deadline)
-    : turn_(store.parts_->queue.wait(deadline)), writer_(store.parts_->writer) {
+Store::Writer::Writer(Store& store, WriteQueue::Turn turn)
+    : turn_(std::move(turn)), writer_(store.parts_->writer) {
   store.refuse_closed();
   if (writer_ == nullptr) writer_ = store.parts_->engine->connect(engine::Access::write);
 }
@@ -137,9 +138,31 @@ Store::Writer::~Writer() noexcept {
   if (writer_->state() == engine::State::lost) writer_.reset();
 }
 
-void Store::write(engine::FunctionRef<void(Writing&)> body) {
+void Store::write(Grouping grouping, engine::FunctionRef<void(Writing&)> body) {
   // The caller's code may drop the last handle of this very store.
   const std::shared_ptr<Store> self = shared_from_this();
+  if (grouping == Grouping::alone) return write_alone(body);
+  const Deadline deadline = deadline_of_write();
+  WriteQueue::Member own{body};
+  std::optional<WriteQueue::Turn> turn = parts_->queue.wait(deadline, &own);
+  if (turn) {
+    WriteTransaction transaction(*this, *std::move(turn), deadline);
+    // Those who came while the write lock was waited for.
+    const WriteQueue::Group others(parts_->queue);
+    if (others.members().empty()) {
+      Writing writing = transaction.writing();
+      body(writing);
+      return transaction.commit();
+    }
+    std::vector<WriteQueue::Member*> members{&own};
+    members.insert(members.end(), others.members().begin(), others.members().end());
+    write_group(transaction, members);
+  }
+  if (own.outcome == WriteQueue::Member::Outcome::failed) std::rethrow_exception(own.error);
+  if (own.outcome == WriteQueue::Member::Outcome::apart) write_alone(body);
+}
+
+void Store::write_alone(engine::FunctionRef<void(Writing&)> body) {
   WriteTransaction transaction(*this);
   Writing writing = transaction.writing();
   {
@@ -147,6 +170,41 @@ void Store::write(engine::FunctionRef<void(Writing&)> body) {
     body(writing);
   }
   transaction.commit();
+}
+
+/// Does the work of many calls in one transaction, each by itself all or nothing. Where the engine
+/// has rolled back, or nothing was committed for another reason, each is to try alone.
+void Store::write_group(WriteTransaction& transaction,
+                        std::span<WriteQueue::Member* const> members) {
+  using Outcome = WriteQueue::Member::Outcome;
+  engine::Connection& connection = transaction.connection();
+  const auto run = [&](WriteQueue::Member& member) {
+    connection.run(statements.savepoint);
+    try {
+      Writing writing = transaction.writing();
+      member.body(writing);
+      member.outcome = Outcome::stored;
+    } catch (...) {
+      member.outcome = Outcome::failed;
+      member.error = std::current_exception();
+      if (connection.state() != engine::State::open) throw;
+      connection.run(statements.rollback_to_savepoint);
+    }
+    connection.run(statements.release);
+  };
+  try {
+    for (WriteQueue::Member* member : members) run(*member);
+    transaction.commit();
+  } catch (const Error& error) {
+    const bool unknown = error.code() == ErrorCode::outcome_unknown;
+    for (WriteQueue::Member* member : members) {
+      if (unknown && member->outcome == Outcome::failed) continue;
+      member->outcome = unknown ? Outcome::failed : Outcome::apart;
+      member->error = std::make_exception_ptr(Error(error.code(), error.what()));
+    }
+  } catch (...) {
+    for (WriteQueue::Member* member : members) member->outcome = Outcome::apart;
+  }
 }
 
 Deadline Store::deadline_of_write() {
@@ -159,9 +217,15 @@ Deadline Store::deadline_of_write() {
 }
 
 Store::WriteTransaction::WriteTransaction(Store& store)
-    : store_(store), deadline_(store.deadline_of_write()), writer_(store, deadline_) {
+    : WriteTransaction(store, store.deadline_of_write()) {}
+
+Store::WriteTransaction::WriteTransaction(Store& store, Deadline deadline)
+    : WriteTransaction(store, store.parts_->queue.wait(deadline), deadline) {}
+
+Store::WriteTransaction::WriteTransaction(Store& store, WriteQueue::Turn turn, Deadline deadline)
+    : store_(store), writer_(store, std::move(turn)) {
   try {
-    connection().begin(engine::Access::write, left(deadline_));
+    connection().begin(engine::Access::write, left(deadline));
   } catch (const Error& error) {
     if (error.code() == ErrorCode::busy) store_.parts_->queue.saw_others();
     throw;
@@ -188,7 +252,9 @@ void Store::WriteTransaction::commit() {
 ReadPool::Loan Store::borrow_for_snapshot() {
   refuse_misuse();
   std::optional<Writer> turn;
-  if (traits_.one_connection) turn.emplace(*this, WriteQueue::Clock::now() + options_.busy_timeout);
+  if (traits_.one_connection) {
+    turn.emplace(*this, parts_->queue.wait(WriteQueue::Clock::now() + options_.busy_timeout));
+  }
   return parts_->readers.borrow_for_snapshot();
 }
 

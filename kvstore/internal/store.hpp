@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -49,7 +50,8 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   Store& operator=(Store&&) = delete;
 
   void read(Span span, engine::FunctionRef<void(Reading&)> body) override;
-  void write(engine::FunctionRef<void(Writing&)> body) override;
+  using Session::write;
+  void write(Grouping grouping, engine::FunctionRef<void(Writing&)> body) override;
   Store& store() noexcept override { return *this; }
   Cache* cache() override;
 
@@ -57,7 +59,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   /// keep every other writer out.
   class Writer {
    public:
-    Writer(Store& store, WriteQueue::Clock::time_point deadline);
+    Writer(Store& store, WriteQueue::Turn turn);
     ~Writer() noexcept;
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
@@ -74,6 +76,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   class WriteTransaction {
    public:
     explicit WriteTransaction(Store& store);
+    WriteTransaction(Store& store, WriteQueue::Turn turn, WriteQueue::Clock::time_point deadline);
     [[nodiscard]] engine::Connection& connection() const noexcept { return writer_.connection(); }
     [[nodiscard]] Writing writing() {
       return {store_.reading(connection()), store_.history_, changes_};
@@ -81,8 +84,9 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
     void commit();
 
    private:
+    WriteTransaction(Store& store, WriteQueue::Clock::time_point deadline);
+
     Store& store_;
-    WriteQueue::Clock::time_point deadline_;
     Writer writer_;
     Changes changes_;
     std::optional<ThreadMark> mark_{};
@@ -129,6 +133,8 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
 
   void refuse_misuse() const;
   void refuse_read_only() const;
+  void write_alone(engine::FunctionRef<void(Writing&)> body);
+  void write_group(WriteTransaction& transaction, std::span<WriteQueue::Member* const> members);
   void with_reader(engine::FunctionRef<void(engine::Connection&)> body);
   void with_writer(WriteQueue::Clock::time_point deadline,
                    engine::FunctionRef<void(engine::Connection&)> body);

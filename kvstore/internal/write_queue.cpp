@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -11,18 +12,25 @@ using std::chrono::milliseconds;
 WriteQueue::WriteQueue(std::string name, bool shared) : name_(std::move(name)), shared_(shared) {}
 
 WriteQueue::Turn::~Turn() noexcept {
-  queue_->finish();
+  if (queue_ != nullptr) queue_->finish();
 }
 
-WriteQueue::Turn WriteQueue::wait(Clock::time_point deadline) {
+std::optional<WriteQueue::Turn> WriteQueue::wait(Clock::time_point deadline, Member* member) {
   std::unique_lock lock(mutex_);
   if (!taken_) {
     taken_ = true;
   } else {
     const auto started = Clock::now();
     const auto self = waiters_.emplace(waiters_.end());
-    const bool ready = self->wake.wait_until(lock, deadline, [&] { return self->ready; });
+    self->member = member;
+    const auto over = [&] { return self->ready || self->done; };
+    self->wake.wait_until(lock, deadline, over);
+    // Whoever does its work will be through with it.
+    if (self->taken) self->wake.wait(lock, over);
+    const bool ready = self->ready;
+    const bool done = self->done;
     waiters_.erase(self);
+    if (done) return std::nullopt;
     if (!ready) {
       const auto waited = std::chrono::duration_cast<milliseconds>(Clock::now() - started);
       throw Error(ErrorCode::busy, "cannot write " + name_ + ": other writers of this process " +
@@ -33,6 +41,28 @@ WriteQueue::Turn WriteQueue::wait(Clock::time_point deadline) {
   lock.unlock();
   if (shared_) leave_room();
   return Turn(*this);
+}
+
+WriteQueue::Group::Group(WriteQueue& queue) : queue_(queue) {
+  constexpr std::size_t most = 64;
+  const std::lock_guard lock(queue_.mutex_);
+  members_.reserve(std::min(most, queue_.waiters_.size()));
+  for (Waiter& waiter : queue_.waiters_) {
+    if (members_.size() == members_.capacity()) break;
+    // Who was taken before may not have woken up yet to leave.
+    if (waiter.member == nullptr || waiter.taken) continue;
+    members_.push_back(waiter.member);
+    waiter.taken = true;
+  }
+}
+
+WriteQueue::Group::~Group() noexcept {
+  const std::lock_guard lock(queue_.mutex_);
+  for (Waiter& waiter : queue_.waiters_) {
+    if (!waiter.taken) continue;
+    waiter.done = true;
+    waiter.wake.notify_one();
+  }
 }
 
 void WriteQueue::leave_room() {
@@ -61,7 +91,7 @@ void WriteQueue::finish() noexcept {
   ended_ = Clock::now();
   const std::lock_guard lock(mutex_);
   for (Waiter& waiter : waiters_) {
-    if (waiter.ready) continue;
+    if (waiter.ready || waiter.taken) continue;
     waiter.ready = true;
     waiter.wake.notify_one();
     return;

@@ -3,11 +3,20 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <list>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include <kvstore/engine/function_ref.hpp>
 
 namespace kvstore::internal {
+
+class Writing;
 
 /// Lets the writers of this process take turns, in the order in which they came, and leaves room
 /// for those of other processes.
@@ -26,21 +35,52 @@ class WriteQueue {
   /// The right to write, until it is destroyed.
   class Turn {
    public:
+    Turn() noexcept = default;
     explicit Turn(WriteQueue& queue) noexcept : queue_(&queue) {}
     ~Turn() noexcept;
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
-    Turn(Turn&&) = delete;
+    Turn(Turn&& other) noexcept : queue_(std::exchange(other.queue_, nullptr)) {}
     Turn& operator=(Turn&&) = delete;
 
    private:
-    WriteQueue* queue_;
+    WriteQueue* queue_ = nullptr;
+  };
+
+  /// A call that waits for its turn, or until somebody whose turn it is has done its work.
+  struct Member {
+    /// `apart`: it was not done, and is to be done by itself.
+    enum class Outcome : std::uint8_t { apart, stored, failed };
+
+    engine::FunctionRef<void(Writing&)> body;
+    Outcome outcome = Outcome::apart;
+    std::exception_ptr error{};  ///< Why it failed.
+  };
+
+  /// Calls that were taken to be done by whoever has the turn. At its end they learn their outcome.
+  class Group {
+   public:
+    explicit Group(WriteQueue& queue);
+    ~Group() noexcept;
+    Group(const Group&) = delete;
+    Group& operator=(const Group&) = delete;
+    Group(Group&&) = delete;
+    Group& operator=(Group&&) = delete;
+
+    [[nodiscard]] std::span<Member* const> members() const noexcept { return members_; }
+
+   private:
+    WriteQueue& queue_;
+    std::vector<Member*> members_;
   };
 
   using Clock = std::chrono::steady_clock;
 
   /// Throws: busy, when the turn has not come by `deadline`.
-  [[nodiscard]] Turn wait(Clock::time_point deadline);
+  [[nodiscard]] Turn wait(Clock::time_point deadline) { return *wait(deadline, nullptr); }
+
+  /// The same, unless somebody has taken `member` into a group. Absent: its outcome is known.
+  [[nodiscard]] std::optional<Turn> wait(Clock::time_point deadline, Member* member);
 
   /// Notes that another process wants to write; called by whoever has the turn.
   void saw_others() noexcept { others_seen_ = Clock::now(); }
@@ -50,8 +90,11 @@ class WriteQueue {
 
  private:
   struct Waiter {
-    std::condition_variable wake;
-    bool ready = false;
+    Member* member = nullptr;
+    bool ready = false;  ///< Has the turn.
+    bool taken = false;  ///< Somebody is doing its work.
+    bool done = false;   ///< Somebody has.
+    std::condition_variable wake{};
   };
 
   static constexpr std::chrono::milliseconds window_period{47};

@@ -7,12 +7,14 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include <kvstore/api.hpp>
 #include <kvstore/entry.hpp>
+#include <kvstore/item.hpp>
 #include <kvstore/reader.hpp>
 
 namespace kvstore {
@@ -101,7 +103,7 @@ class KVSTORE_API Keyspace : public Reader {
             next.emplace(std::begin(items));
           }
           if (*next == std::end(items)) return false;
-          offer(**next, sink);
+          detail::take_apart(**next, sink);
           return true;
         },
         how);
@@ -111,6 +113,11 @@ class KVSTORE_API Keyspace : public Reader {
                        SetOptions how = {}) {
     return set_many<std::initializer_list<std::pair<std::string_view, json>>&>(items, how);
   }
+
+  /// A typed view of the keys `name/…`. Throws: invalid_key, misuse.
+  template <class T>
+  [[nodiscard]] Collection<T> collection(std::string name);
+  using Reader::collection;
 
  protected:
   explicit Keyspace(std::shared_ptr<internal::Session> session) noexcept;
@@ -122,24 +129,6 @@ class KVSTORE_API Keyspace : public Reader {
   using ItemSink = std::function<void(std::string_view key, const json& value,
                                       const std::optional<Time>& expires_at)>;
   using NextItem = std::function<bool(const ItemSink&)>;
-
-  template <class Item>
-  static void offer(Item&& item, const ItemSink& sink) {
-    if constexpr (requires {
-                    item.expires_at;
-                    item.value;
-                  }) {
-      sink(item.key, item.value, item.expires_at);
-    } else if constexpr (requires {
-                           item.key();
-                           item.value();
-                         }) {
-      sink(item.key(), item.value(), std::nullopt);
-    } else {
-      const auto& [key, value] = item;
-      sink(key, value, std::nullopt);
-    }
-  }
 
   std::size_t set_each(const NextItem& next, const SetOptions& how);
 };

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <kvstore/api.hpp>
+#include <kvstore/collection.hpp>
 #include <kvstore/entry.hpp>
 #include <kvstore/error.hpp>
 #include <kvstore/keyspace.hpp>

@@ -3,6 +3,7 @@
 #include <kvstore/engine/text.hpp>
 #include <kvstore/error.hpp>
 #include <kvstore/internal/cache.hpp>
+#include <kvstore/internal/collections.hpp>
 #include <kvstore/internal/key.hpp>
 #include <kvstore/internal/pointer.hpp>
 #include <kvstore/internal/session.hpp>
@@ -167,6 +168,10 @@ std::size_t Reader::count(Range range) const {
   session().read(Span::statement,
                  [&](Reading& reading) { count = internal::count(reading, range); });
   return count;
+}
+
+std::vector<std::string> Reader::collections() const {
+  return internal::collections_below(session(), "");
 }
 
 }  // namespace kvstore

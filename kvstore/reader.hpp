@@ -17,6 +17,9 @@
 
 namespace kvstore {
 
+template <class T>
+class Collection;
+
 /// What can be asked of a store.
 ///
 /// Absence is a value, never an error. A key is UTF-8 without NUL bytes; the empty key is a key.
@@ -99,6 +102,15 @@ class KVSTORE_API Reader {
 
   /// How many entries a range has. Values are not read.
   [[nodiscard]] std::size_t count(Range range = {}) const;
+
+  /// A typed view of the keys `name/…`, for reading. Throws: invalid_key, misuse.
+  template <class T>
+  [[nodiscard]] Collection<const T> collection(std::string name) const;
+
+  /// The names of the collections that hold an entry, in order: what stands before the first `/` of
+  /// a key. Those inside a collection are named by `Collection::collections`. Values are not read,
+  /// and of each collection no more than its first entry is looked for.
+  [[nodiscard]] std::vector<std::string> collections() const;
 
  protected:
   explicit Reader(std::shared_ptr<internal::Session> session) noexcept;

@@ -37,6 +37,14 @@ struct Statements {
       "SELECT (SELECT count(*) FROM kv WHERE key >= $1 AND key < $2) - (SELECT count(*) FROM kv "
       "WHERE key >= $1 AND key < $2 AND expires_at BETWEEN '' AND $3)";
 
+  /// Expired ones, too: it looks at nothing but the index of the keys.
+  std::string_view keys_with_expired =
+      "SELECT key FROM kv WHERE key >= $1 AND key < $2 ORDER BY key";
+
+  std::string_view any_live =
+      "SELECT 1 FROM kv WHERE key >= $1 AND key < $2 "
+      "AND (expires_at IS NULL OR expires_at NOT BETWEEN '' AND $3) LIMIT 1";
+
   /// Changes nothing when the row already has this revision or a later one.
   std::string_view put =
       "INSERT INTO kv (key, value, updated_at, expires_at, revision, checksum) "

@@ -22,7 +22,8 @@ enum class ErrorCode : std::uint8_t {
   full,             ///< The disk or the quota is full; works again when there is room.
   corrupt,          ///< The file is damaged; nothing damaged is returned.
   not_a_store,      ///< The file is something else; it was not changed.
-  newer_format,     ///< The file was written by a newer version; it was not changed.
+  newer_format,     ///< A newer version of the library, or of the program that migrates its
+                    ///< documents, wrote the file; it was not changed.
   io,               ///< The operating system refused to read or write.
   outcome_unknown,  ///< A commit failed in a way that leaves open whether it happened.
   connection,       ///< The connection to a server was lost.

@@ -10,6 +10,7 @@
 #include <kvstore/entry.hpp>
 #include <kvstore/error.hpp>
 #include <kvstore/keyspace.hpp>
+#include <kvstore/migration.hpp>
 #include <kvstore/options.hpp>
 #include <kvstore/snapshot.hpp>
 #include <kvstore/stats.hpp>

@@ -25,6 +25,10 @@ void refuse_type(ErrorCode code, std::string_view key, const std::string& pointe
                         " has another type than was asked for: " + why);
 }
 
+internal::Session& session_of(const Reader& reader) {
+  return reader.session();
+}
+
 }  // namespace detail
 
 namespace {

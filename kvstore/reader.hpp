@@ -17,8 +17,14 @@
 
 namespace kvstore {
 
+class Reader;
 template <class T>
 class Collection;
+
+namespace detail {
+/// Where the calls of a handle run, for what is no member of it.
+internal::Session& session_of(const Reader& reader);
+}  // namespace detail
 
 /// What can be asked of a store.
 ///
@@ -126,6 +132,8 @@ class KVSTORE_API Reader {
  private:
   template <class Keys>
   std::vector<std::optional<json>> get_each(const Keys& keys) const;
+
+  friend internal::Session& detail::session_of(const Reader& reader);
 
   std::shared_ptr<internal::Session> session_;
 };

@@ -148,6 +148,23 @@ void announce(const Arguments& arguments) {
   }
 }
 
+/// Migrates to step COUNT when told to; each step adds one to the number under its own key.
+void migrate(const Arguments& arguments) {
+  std::vector<kvstore::Migration> steps;
+  for (int version = 1; version <= std::stoi(arguments.at(1)); ++version) {
+    const std::string key = "taken/" + std::to_string(version);
+    steps.push_back({.version = version, .name = key, .up = [key](kvstore::Transaction& tx) {
+                       tx.increment(key);
+                     }});
+  }
+  say("ready");
+  std::string go;
+  std::getline(std::cin, go);
+  KVStore store(arguments[0], {.busy_timeout = kvstore::Duration(20'000)});
+  kvstore::migrate(store, steps);
+  say("done");
+}
+
 void get(const Arguments& arguments) {
   const KVStore store(arguments[0]);
   const auto value = store.get(arguments.at(1));
@@ -162,6 +179,7 @@ int main(int count, char** words) {
       {"write", write_forever},
       {"increment", increment},
       {"mix", read_and_write},
+      {"migrate", migrate},
       {"pin", pin},
       {"leave-open", leave_open},
       {"announce", announce},

@@ -8,7 +8,10 @@ namespace kvstore::engine {
 /// statements.
 struct Dialect {
   /// Sorts behind every key.
-  std::string_view key_ceiling;
+  std::string_view key_ceiling{};
+
+  /// A row when there is a table with this name, of those that are made on first use.
+  std::string_view table_exists{};
 };
 
 }  // namespace kvstore::engine

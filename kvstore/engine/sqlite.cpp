@@ -14,7 +14,9 @@
 namespace kvstore::engine {
 namespace {
 
-constexpr Dialect sqlite_dialect{.key_ceiling = "\xFF"};  // no UTF-8 text has this byte
+constexpr Dialect sqlite_dialect{
+    .key_ceiling = "\xFF",  // no UTF-8 text has this byte
+    .table_exists = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1"};
 
 std::int64_t pragma_number(Connection& connection, std::string_view pragma) {
   std::int64_t number = 0;

@@ -78,6 +78,18 @@ struct Statements {
   std::string_view release = "RELEASE kv_savepoint";
   std::string_view rollback_to_savepoint = "ROLLBACK TO kv_savepoint";
 
+  std::string_view create_migration_table =
+      "CREATE TABLE IF NOT EXISTS kv_migration "
+      "(version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TIMESTAMP NOT NULL)";
+
+  std::string_view migrations =
+      "SELECT version, name, applied_at FROM kv_migration ORDER BY version";
+
+  std::string_view note_migration =
+      "INSERT INTO kv_migration (version, name, applied_at) VALUES ($1, $2, $3)";
+
+  std::string_view forget_migration = "DELETE FROM kv_migration WHERE version = $1";
+
   std::string_view floor = "SELECT revision FROM kv_floor";
 
   std::string_view raise_floor = "UPDATE kv_floor SET revision = $1 WHERE revision < $1";

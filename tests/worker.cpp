@@ -10,12 +10,15 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <kvstore/kvstore.hpp>
+
+#include "bank.hpp"
 
 /// A program of its own for tests of many processes: `kvstore-test-worker VERB FILE [ARGUMENT]…`.
 /// Tells what it has done on its output, a line each; exit status 1 and a line on the error output
@@ -165,6 +168,22 @@ void migrate(const Arguments& arguments) {
   say("done");
 }
 
+/// Moves 1 to 9 between two of ACCOUNTS numbers, COUNT times, when told to.
+void transfer(const Arguments& arguments) {
+  const int accounts = std::stoi(arguments.at(1));
+  std::minstd_rand random(static_cast<unsigned>(std::stoul(arguments.at(3))));
+  KVStore store(arguments[0], {.durability = kvstore::Durability::normal,
+                               .busy_timeout = kvstore::Duration(60'000)});
+  say("ready");
+  std::string go;
+  std::getline(std::cin, go);
+  for (int i = 0; i < std::stoi(arguments.at(2)); ++i) {
+    kvstore::test::move_money(store, accounts, random);
+    if (i == 0) say("moving");
+  }
+  say("done");
+}
+
 void get(const Arguments& arguments) {
   const KVStore store(arguments[0]);
   const auto value = store.get(arguments.at(1));
@@ -180,6 +199,7 @@ int main(int count, char** words) {
       {"increment", increment},
       {"mix", read_and_write},
       {"migrate", migrate},
+      {"transfer", transfer},
       {"pin", pin},
       {"leave-open", leave_open},
       {"announce", announce},

@@ -162,6 +162,40 @@ TEST_F(FailingDisk, ThatCannotWriteIsATypedErrorAndLosesNothing) {
   expect_works_again();
 }
 
+/// More than the engine keeps in memory, so that it writes before the commit.
+const std::string very_large(8U << 20U, 'v');
+
+TEST_F(FailingDisk, ThatCannotWriteEndsATransactionWithTheSavepointsInsideIt) {
+  store_->set("k", "old");
+  Transaction tx = store_->begin();
+  tx.set("k", "new");
+  Transaction inner = tx.begin();
+  inner.set("l", 1);
+  disk_.log_writes_fail = true;
+  EXPECT_KV_ERROR(inner.set("large", very_large), ErrorCode::io, "store.db");
+  disk_.log_writes_fail = false;
+  EXPECT_KV_ERROR(inner.set("m", 1), ErrorCode::io, "was rolled back");
+  EXPECT_KV_ERROR(inner.commit(), ErrorCode::io, "was rolled back");
+  EXPECT_KV_ERROR(tx.get("k"), ErrorCode::io, "was rolled back");
+  EXPECT_KV_ERROR(tx.commit(), ErrorCode::io, "was rolled back");
+  EXPECT_EQ(store_->keys(), (std::vector<std::string>{"before", "k"}));
+  expect_sound("old", "old");
+  expect_works_again();
+}
+
+TEST_F(FailingDisk, ThatCannotSyncTheCommitOfATransactionMakesItsOutcomeUnknown) {
+  store_->set("k", "old");
+  Transaction tx = store_->begin();
+  tx.set("k", "new");
+  tx.transaction([](Transaction& inner) { inner.set("l", "new"); });
+  disk_.log_syncs_to_fail = 1;
+  EXPECT_KV_ERROR(tx.commit(), ErrorCode::outcome_unknown, "read the entries again");
+  EXPECT_KV_ERROR(tx.set("m", 1), ErrorCode::outcome_unknown, "store.db");
+  expect_sound("old", "new");
+  EXPECT_EQ(store_->get("k") == json("new"), store_->contains("l"));
+  expect_works_again();
+}
+
 TEST_F(FailingDisk, ThatIsFullUnderACheckpointLeavesNoTransactionOpen) {
   std::latch reported(1);
   std::atomic<bool> first{true};

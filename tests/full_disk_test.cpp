@@ -123,6 +123,62 @@ TEST_F(FullDisk, RefusesToCreateAStoreAndLetsItBeCreatedLater) {
   EXPECT_TRUE(store.check().ok());
 }
 
+/// Stores in a transaction until the engine, out of room, rolls it back.
+void fill_within(Transaction& tx) {
+  for (int i = 0; i < 1000; ++i) tx.set("t" + std::to_string(i), std::string(20'000, 'v'));
+}
+
+TEST_F(FullDisk, EndsATransactionWhichAnswersWithThisCauseFromThenOn) {
+  KVStore store(file_);
+  store.set("before", 1);
+  Transaction tx = store.begin();
+  EXPECT_KV_ERROR(fill_within(tx), ErrorCode::full, "make room");
+  make_room();  // but what was written before is gone, so nothing more may be added
+  EXPECT_KV_ERROR(tx.set("k", 1), ErrorCode::full, "was rolled back");
+  EXPECT_KV_ERROR(tx.get("before"), ErrorCode::full, "was rolled back");
+  EXPECT_KV_ERROR(tx.begin(), ErrorCode::full, "was rolled back");
+  EXPECT_KV_ERROR(tx.commit(), ErrorCode::full, "was rolled back");
+  EXPECT_EQ(store.keys(), std::vector<std::string>{"before"});
+  store.transaction([](Transaction& next) { next.set("k", 2); });
+  EXPECT_EQ(store.get("k"), json(2));
+  EXPECT_TRUE(store.check().ok());
+}
+
+TEST_F(FullDisk, EndsATransactionWithTheSavepointsInsideIt) {
+  KVStore store(file_);
+  store.set("before", 1);
+  Transaction tx = store.begin();
+  tx.set("outer", 1);
+  Transaction inner = tx.begin();
+  inner.set("inner", 1);
+  Transaction innermost = inner.begin();
+  EXPECT_KV_ERROR(fill_within(innermost), ErrorCode::full, "make room");
+  make_room();
+  EXPECT_KV_ERROR(innermost.commit(), ErrorCode::full, "was rolled back");
+  EXPECT_KV_ERROR(inner.set("k", 1), ErrorCode::full, "was rolled back");
+  EXPECT_KV_ERROR(inner.rollback(), ErrorCode::full, "was rolled back");
+  EXPECT_KV_ERROR(tx.set("k", 1), ErrorCode::full, "was rolled back");
+  EXPECT_KV_ERROR(tx.commit(), ErrorCode::full, "was rolled back");
+  EXPECT_EQ(store.keys(), std::vector<std::string>{"before"});
+}
+
+/// What a program does that skips the items of a batch which fail must not store half a batch.
+TEST_F(FullDisk, FailsABatchThatSkipsItsBadItems) {
+  KVStore store(file_);
+  EXPECT_KV_ERROR(store.transaction([](Transaction& tx) {
+    for (int i = 0; i < 300; ++i) {
+      try {
+        tx.transaction([&](Transaction& item) { item.set(key(i), std::string(20'000, 'v')); });
+      } catch (const Error&) {  // NOLINT(bugprone-empty-catch): skipped
+      }
+    }
+  }),
+                  ErrorCode::full, "make room");
+  make_room();
+  EXPECT_EQ(store.count(), 0U);
+  store.set("k", 1);
+}
+
 TEST(FileSizeLimit, IsATypedErrorAndLeavesTheStoreUsable) {
   const TempDir dir;
   const std::string file = dir.file("store.db");

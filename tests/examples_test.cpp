@@ -166,6 +166,68 @@ TEST_F(Notes, FailWithTheirOwnCodeWhenTheFileIsSomethingElse) {
   EXPECT_EQ(bytes_of(file_), "a shopping list");
 }
 
+TEST(Orders, AreShownWithTheirUsers) {
+  const TempDir directory;
+  const Outcome first = run({example("orders"), directory.file("shop.db")});
+  EXPECT_EQ(first, (Outcome{0,
+                            "Ada Lovelace of London: notebook, 4200 cents\n"
+                            "Kurt Gödel of Brno: lamp, 1250 cents\n"
+                            "Ada Lovelace of London: pen, 990 cents\n"
+                            "unknown user: stamp, 100 cents\n"
+                            "order 0002 as it is stored: "
+                            R"({"cents":1250,"items":["lamp","bulb"],"user":"kurt"})"
+                            "\ncollection orders\n"
+                            "collection users\n"
+                            "orders removed: 4\n"}));
+  EXPECT_EQ(run({example("orders"), directory.file("shop.db")}), first);
+}
+
+class ImportBatch : public testing::Test {
+ protected:
+  Outcome import(const std::string& lines) {
+    write_bytes(directory_.file("lines"), lines);
+    return run({"sh", "-c", R"("$0" "$1" < "$2")", example("import_batch"), file_,
+                directory_.file("lines")});
+  }
+
+  const TempDir directory_{};
+  const std::string file_ = directory_.file("articles.db");
+};
+
+TEST_F(ImportBatch, SkipsWhatFailsAndKeepsTheRest) {
+  const Outcome outcome = import(R"({"id": "7", "stock": 3, "tags": ["new", "red"]})"
+                                 "\n{\n"
+                                 R"({"id": "8", "stock": "many", "tags": ["new"]})"
+                                 "\n"
+                                 R"({"id": "7", "stock": 1})"
+                                 "\n"
+                                 R"({"id": "9", "stock": 4, "tags": ["red", 5]})"
+                                 "\n"
+                                 R"({"id": "10", "stock": 2, "tags": ["red"]})"
+                                 "\n");
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  for (const std::string part :
+       {"line 2: [json.exception.parse_error.101]", "line 3: [json.exception.type_error.302]",
+        "line 4: there is an article 7\n", "line 5: [json.exception.type_error.302]",
+        "imported 2, skipped 4, in stock 5\ntag/new: 1\ntag/red: 2\n"}) {
+    EXPECT_NE(outcome.output.find(part), std::string::npos) << part << " is missing in\n"
+                                                            << outcome.output;
+  }
+  const KVStore store(file_, {.read_only = true});
+  EXPECT_EQ(store.keys({.prefix = "article/"}),
+            (std::vector<std::string>{"article/10", "article/7"}));
+}
+
+TEST_F(ImportBatch, OfNothingStoresNothing) {
+  EXPECT_EQ(import(""), (Outcome{0, "imported 0, skipped 0, in stock 0\n"}));
+}
+
+TEST(StoreFixtureTest, TestsTheCodeOfAProgram) {
+  const Outcome outcome = run({example("store_fixture_test"), "--gtest_color=no"});
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  EXPECT_NE(outcome.output.find("[  PASSED  ] 4 tests."), std::string::npos) << outcome.output;
+}
+
 class Tour : public testing::Test {
  protected:
   void SetUp() override {

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <string>
 #include <utility>
 
 #include <kvstore/engine/sqlite.hpp>
@@ -12,12 +14,16 @@
 namespace kvstore {
 namespace {
 
-/// Throws: unsupported, misuse.
+/// An empty store takes up to half of it.
+constexpr std::uint64_t least_max_bytes = 64U << 10U;
+
+/// Throws: misuse.
 Options accepted(Options options, std::string_view location) {
-  if (options.max_bytes != 0) {
-    throw Error(ErrorCode::unsupported, "cannot open " + engine::in_quotes(location) +
-                                            ": Options::max_bytes is not supported by this "
-                                            "version; leave it 0");
+  if (options.max_bytes != 0 && options.max_bytes < least_max_bytes) {
+    throw Error(ErrorCode::misuse, "cannot open " + engine::in_quotes(location) +
+                                       ": Options::max_bytes is less than the " +
+                                       std::to_string(least_max_bytes) +
+                                       " bytes with which a store can work");
   }
   if (options.busy_timeout < Duration::zero()) {
     throw Error(ErrorCode::misuse, "cannot open " + engine::in_quotes(location) +

@@ -37,8 +37,11 @@ struct Options {
   /// The longest JSON text that is accepted as one value. Units: bytes. Default: 64 MiB.
   std::size_t max_value_bytes = 64U << 20U;
 
-  /// Bound of the pages in use; 0 is unbounded, and the only value that this version supports.
-  /// Units: bytes. Throws: unsupported.
+  /// Bound of the pages in use, for a cache: each write removes what has expired and then what was
+  /// stored longest ago until the bound holds. Storing an entry again makes it young, reading it
+  /// does not. An entry that is too large by itself is refused with `full`. A store that holds more
+  /// comes within the bound with the next write. Who writes without the bound may exceed it, so
+  /// give it to every process that writes. Units: bytes, at least 64 KiB. Default: 0, unbounded.
   std::uint64_t max_bytes = 0;
 
   /// Open for reading only: nothing is written, not even to bring an older file up to date, and a

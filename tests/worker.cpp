@@ -98,6 +98,20 @@ void read_and_write(const Arguments& arguments) {
   say(std::to_string(writes));
 }
 
+/// Stores COUNT values under PREFIX…, some of them again, and sees to it that no commit leaves the
+/// store above MAX_BYTES.
+void fill_within(const Arguments& arguments) {
+  const std::uint64_t max_bytes = std::stoull(arguments.at(3));
+  KVStore store(arguments[0], {.durability = kvstore::Durability::normal,
+                               .busy_timeout = kvstore::Duration(20'000),
+                               .max_bytes = max_bytes});
+  for (int i = 0; i < std::stoi(arguments.at(2)); ++i) {
+    store.set(arguments[1] + std::to_string(i - i % 3), std::string(100 + i * 37 % 900, 'x'));
+    if (store.stats().used_bytes > max_bytes) throw std::runtime_error("the bound was exceeded");
+  }
+  say("done");
+}
+
 void check_sqlite(int code) {
   if (code != SQLITE_OK) throw std::runtime_error(sqlite3_errstr(code));
 }
@@ -198,6 +212,7 @@ int main(int count, char** words) {
       {"write", write_forever},
       {"increment", increment},
       {"mix", read_and_write},
+      {"fill", fill_within},
       {"migrate", migrate},
       {"transfer", transfer},
       {"pin", pin},

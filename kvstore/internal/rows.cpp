@@ -9,6 +9,7 @@
 #include <kvstore/internal/checksum.hpp>
 #include <kvstore/internal/codec.hpp>
 #include <kvstore/internal/key.hpp>
+#include <kvstore/internal/room.hpp>
 #include <kvstore/internal/rows.hpp>
 #include <kvstore/internal/statements.hpp>
 #include <kvstore/internal/timestamp.hpp>
@@ -134,6 +135,28 @@ class Fields {
   std::array<Value, 6> values_;
 };
 
+/// Where no revision comes to that is made of a time. What an outside program put further back is
+/// not made room for, or one such row would use up the numbers that are left.
+constexpr std::int64_t last_place = 253'402'300'799'999'999;  // 9999-12-31 23:59:59.999999
+
+/// A row that a store with `Options::max_bytes` may have to give up.
+struct Oldest {
+  std::int64_t place = 0;
+  std::int64_t stored = 0;  ///< When it was: its place, or what it has to move to.
+  std::string key{};
+  Revision revision = 0;  ///< 0 where damage may have changed it.
+  std::size_t bytes = 0;
+
+  explicit Oldest(Row row) : place(number_of(row[0])), stored(place), key(text_of(row[1])) {
+    const Columns columns(row.subspan(2));
+    if (is_null(columns.checksum) || sound(key, columns)) revision = number_of(columns.revision);
+    if (revision <= last_place) stored = std::max(place, revision);
+    bytes = key.size() + text_of(columns.value).size();
+  }
+
+  [[nodiscard]] bool stored_again() const noexcept { return stored != place; }
+};
+
 void run_keys(const Reading& reading, const Range& range, std::size_t limit, std::size_t offset,
               engine::FunctionRef<bool(std::string_view)> on_key) {
   constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
@@ -229,8 +252,8 @@ std::size_t count(const Reading& reading, const Range& range) {
   return range.limit == 0 ? total : std::min(total, range.limit);
 }
 
-Writing::Writing(Reading reading, WriteHistory& history, Changes& changes)
-    : Reading(reading), history_(history), changes_(changes) {}
+Writing::Writing(Reading reading, WriteHistory& history, Changes& changes, Room& room)
+    : Reading(reading), history_(history), changes_(changes), room_(room) {}
 
 Revision Writing::floor() {
   if (!floor_) {
@@ -252,7 +275,8 @@ void Writing::raise_floor(Revision revision) {
 /// At least the clock in microseconds, and later than all this process gave out: so that a second
 /// write within one tick does not have to ask what is stored.
 Revision Writing::next_revision(Revision at_least) {
-  const Revision wanted = std::max({clock.micros(), at_least, after(floor())});
+  const Revision wanted =
+      std::max({clock.micros(), at_least, after(floor()), after(newest_place())});
   Revision latest = history_.latest_revision.load(std::memory_order_relaxed);
   Revision next = 0;
   do {
@@ -276,7 +300,7 @@ std::size_t Writing::put_many(engine::FunctionRef<bool(Item&)> next) {
   std::optional<Fields> fields;
   std::size_t items = 0;
   connection.run_many(
-      statements.put,
+      put_statement(),
       [&]() -> Row {
         if (!next(item)) return {};
         fields.emplace(item, clock.now(), next_revision(0));
@@ -284,8 +308,7 @@ std::size_t Writing::put_many(engine::FunctionRef<bool(Item&)> next) {
       },
       [&](std::int64_t changed) {
         if (changed == 0) put_after_stored(item);
-        changes_.note(item.key);
-        sweep_sometimes(item);
+        note_stored(item);
         ++items;
       });
   return items;
@@ -293,11 +316,25 @@ std::size_t Writing::put_many(engine::FunctionRef<bool(Item&)> next) {
 
 Revision Writing::put(const Item& item) {
   const Fields fields(item, clock.now(), next_revision(0));
-  const bool stored = connection.run(statements.put, fields.row()) != 0;
+  const bool stored = connection.run(put_statement(), fields.row()) != 0;
   const Revision revision = stored ? fields.revision() : put_after_stored(item);
-  changes_.note(item.key);
-  sweep_sometimes(item);
+  note_stored(item);
   return revision;
+}
+
+std::string_view Writing::put_statement() const noexcept {
+  return options.max_bytes == 0 ? statements.put : bounded_statements.put;
+}
+
+void Writing::note_stored(const Item& item) {
+  note(item.key, item.text.size());
+  sweep_sometimes(item);
+  room_.stored(*this, item.key, item.text.size());
+}
+
+void Writing::note(std::string_view key, std::size_t bytes) {
+  changes_.note(key);
+  room_.wrote(bytes + 2 * key.size());  // the table and its index hold the key
 }
 
 /// Who stores things that expire clears away what has expired: two rows for each stored one.
@@ -320,7 +357,7 @@ Revision Writing::put_after_stored(const Item& item) {
 void Writing::erase(std::string_view key, Revision revision) {
   raise_floor(revision);
   connection.run(statements.erase, std::array{Value(key)});
-  changes_.note(key);
+  note(key);
 }
 
 void Writing::erase_span(std::string_view lower, std::string_view upper) {
@@ -333,6 +370,7 @@ void Writing::erase_span(std::string_view lower, std::string_view upper) {
   raise_floor(latest);
   connection.run(statements.erase_range, span);
   changes_.note_many();
+  room_.wrote_many();
 }
 
 void Writing::touch(std::string_view key, std::optional<Time> expires_at) {
@@ -349,7 +387,7 @@ void Writing::touch(std::string_view key, std::optional<Time> expires_at) {
     return false;
   });
   connection.run(statements.touch, std::array{expiry_text, sum, Value(key)});
-  changes_.note(key);
+  note(key);
 }
 
 std::size_t Writing::purge(std::size_t limit) {
@@ -369,9 +407,63 @@ std::size_t Writing::purge(std::size_t limit) {
   raise_floor(latest);
   for (const std::string& key : keys) {
     connection.run(statements.erase, std::array{Value(key)});
-    changes_.note(key);
+    note(key);
   }
   return keys.size();
+}
+
+/// The place of the row that was stored last, which every revision from here on passes: so no new
+/// row finds its place taken, whatever the clocks of others say.
+Revision Writing::newest_place() {
+  if (!newest_place_) {
+    newest_place_ = 0;
+    // A history that nobody else wrote in is past it.
+    if (options.max_bytes == 0 || room_.undisturbed()) return 0;
+    connection.run(bounded_statements.newest_place, std::array{Value(last_place)}, [&](Row row) {
+      newest_place_ = number_of(row[0]);
+      return false;
+    });
+  }
+  return *newest_place_;
+}
+
+std::size_t Writing::evict(std::size_t bytes, std::string_view newest) {
+  constexpr std::int64_t most = 64;
+  std::vector<Oldest> rows;
+  std::size_t found = 0;
+  connection.run(bounded_statements.oldest, std::array{Value(most)}, [&](Row row) {
+    const bool enough = found >= bytes;
+    rows.emplace_back(row);
+    found += rows.back().stored_again() ? 0 : rows.back().bytes;
+    return !enough;
+  });
+  if (rows.empty()) return 0;
+  // Every other row was stored after this.
+  const std::int64_t seen = rows.back().place;
+  for (Oldest& row : rows) {
+    // Also where the clock of whoever stored the others was ahead.
+    if (row.key == newest) row.stored = std::numeric_limits<std::int64_t>::max();
+  }
+  std::ranges::sort(rows, {}, &Oldest::stored);
+  rows.pop_back();  // may be the newest of all
+  const auto young = std::ranges::upper_bound(rows, seen, {}, &Oldest::stored);
+  auto old = rows.begin();
+  Revision latest = 0;
+  for (std::size_t freed = 0; old != young && freed < bytes; ++old) {
+    connection.run(bounded_statements.evict, std::array{Value(old->place)});
+    note(old->key);
+    latest = std::max(latest, old->revision);
+    freed += old->bytes;
+  }
+  raise_floor(latest);
+  for (auto row = young; row != rows.end(); ++row) move(row->place, row->stored);
+  return static_cast<std::size_t>((old - rows.begin()) + (rows.end() - young));
+}
+
+/// Two rows may have one revision, where two processes wrote at once; then one stands behind.
+void Writing::move(std::int64_t from, std::int64_t to) {
+  while (connection.run(bounded_statements.move, std::array{Value(to), Value(from)}) == 0) ++to;
+  next_revision(to);  // whatever comes now is to stand behind it
 }
 
 std::optional<Time> Writing::expiry(const SetOptions& how) {

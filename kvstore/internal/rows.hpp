@@ -61,6 +61,8 @@ std::optional<std::string> key_at(const Reading& reading, const Range& range, st
 
 std::size_t count(const Reading& reading, const Range& range);
 
+class Room;
+
 /// What the writes of a store have in common, from one transaction to the next.
 struct WriteHistory {
   std::atomic<Revision> latest_revision{0};
@@ -70,8 +72,8 @@ struct WriteHistory {
 /// What a write needs: it holds the write lock for the length of one transaction.
 class Writing : public Reading {
  public:
-  /// `changes`: told of every key that is written.
-  Writing(Reading reading, WriteHistory& history, Changes& changes);
+  /// `changes`: told of every key that is written. `room`: told of all that is stored.
+  Writing(Reading reading, WriteHistory& history, Changes& changes, Room& room);
 
   /// A text that was checked, and where it goes.
   struct Item {
@@ -96,6 +98,12 @@ class Writing : public Reading {
   /// Removes at most `limit` expired rows; returns how many there were.
   std::size_t purge(std::size_t limit);
 
+  /// Removes the entries that were stored longest ago: as many as hold this many bytes, of at most
+  /// 64, and never the newest, also when `newest` says so against its revision. Returns how many
+  /// rows it has dealt with: also those that were stored again and have left their old place. For a
+  /// store with `Options::max_bytes` only.
+  std::size_t evict(std::size_t bytes, std::string_view newest);
+
   /// The expiry of what is written now.
   [[nodiscard]] std::optional<Time> expiry(const SetOptions& how);
 
@@ -106,10 +114,16 @@ class Writing : public Reading {
   Revision stored_revision(std::string_view key);
   Revision put_after_stored(const Item& item);
   void sweep_sometimes(const Item& item);
+  void note(std::string_view key, std::size_t bytes = 0);
+  void note_stored(const Item& item);
+  [[nodiscard]] std::string_view put_statement() const noexcept;
+  Revision newest_place();
+  void move(std::int64_t from, std::int64_t to);
 
   WriteHistory& history_;
   Changes& changes_;
-  std::optional<Revision> floor_{};
+  Room& room_;
+  std::optional<Revision> floor_{}, newest_place_{};
 };
 
 /// Reads every row there is, also expired and damaged ones. `on_row` gets the key, and what is

@@ -97,4 +97,35 @@ struct Statements {
 
 inline constexpr Statements statements{};
 
+/// What keeps a store within `Options::max_bytes`: SQLite only, because it stands on the rowid. It
+/// orders the rows by when they were stored, without an index that every store would pay for: a new
+/// row gets its revision as rowid, and one that was stored again, so that its revision is past its
+/// rowid, moves when its turn has come.
+struct BoundedStatements {
+  /// As `Statements::put`.
+  std::string_view put =
+      "INSERT INTO kv (key, value, updated_at, expires_at, revision, checksum, rowid) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $5) ON CONFLICT (key) DO UPDATE SET value = excluded.value, "
+      "updated_at = excluded.updated_at, expires_at = excluded.expires_at, "
+      "revision = excluded.revision, checksum = excluded.checksum "
+      "WHERE excluded.revision > coalesce(kv.revision, 0)";
+
+  std::string_view newest_place = "SELECT max(rowid) FROM kv WHERE rowid <= $1";
+
+  std::string_view oldest =
+      "SELECT rowid, key, value, updated_at, expires_at, revision, checksum FROM kv "
+      "ORDER BY rowid LIMIT $1";
+
+  /// Changes nothing when the new place is taken.
+  std::string_view move = "UPDATE OR IGNORE kv SET rowid = $1 WHERE rowid = $2";
+
+  std::string_view evict = "DELETE FROM kv WHERE rowid = $1";
+
+  std::string_view page_bytes = "PRAGMA page_size";
+  std::string_view pages = "PRAGMA page_count";
+  std::string_view free_pages = "PRAGMA freelist_count";
+};
+
+inline constexpr BoundedStatements bounded_statements{};
+
 }  // namespace kvstore::internal

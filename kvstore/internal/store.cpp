@@ -40,6 +40,7 @@ Store::Store(std::unique_ptr<engine::Engine> engine, Options options)
       dialect_(engine->dialect()),
       clock_(options_.clock),
       generation_(engine::fork_generation()),
+      room_(options_.max_bytes),
       parts_(std::make_unique<Parts>(std::move(engine), options_, *this)) {}
 
 Store::~Store() noexcept {
@@ -231,19 +232,22 @@ Store::WriteTransaction::WriteTransaction(Store& store, WriteQueue::Turn turn, D
     throw;
   }
   store_.note_others();
+  store_.room_.start(store_.parts_->mark);
   mark_.emplace(store_.writing_thread_);
 }
 
 void Store::WriteTransaction::commit() {
+  Writing last = writing();
+  store_.room_.keep(last);
   Parts& parts = *store_.parts_;
   const engine::Mark before = parts.mark;
   {
     Cache::OwnCommit own(parts.cache);
     connection().commit();
     parts.mark = parts.engine->mark();
-    if (parts.engine->only_commit(connection(), before, parts.mark)) {
-      own.carry(changes_, before, parts.mark);
-    }
+    const bool alone = parts.engine->only_commit(connection(), before, parts.mark);
+    if (alone) own.carry(changes_, before, parts.mark);
+    store_.room_.committed(parts.mark, alone);
   }
   mark_.reset();
   store_.tidy_if_needed();

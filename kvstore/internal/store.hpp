@@ -16,6 +16,7 @@
 #include <kvstore/internal/holder.hpp>
 #include <kvstore/internal/janitor.hpp>
 #include <kvstore/internal/read_pool.hpp>
+#include <kvstore/internal/room.hpp>
 #include <kvstore/internal/session.hpp>
 #include <kvstore/internal/write_queue.hpp>
 #include <kvstore/options.hpp>
@@ -79,7 +80,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
     WriteTransaction(Store& store, WriteQueue::Turn turn, WriteQueue::Clock::time_point deadline);
     [[nodiscard]] engine::Connection& connection() const noexcept { return writer_.connection(); }
     [[nodiscard]] Writing writing() {
-      return {store_.reading(connection()), store_.history_, changes_};
+      return {store_.reading(connection()), store_.history_, changes_, store_.room_};
     }
     void commit();
 
@@ -151,6 +152,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   Clock clock_;
   std::uint64_t generation_;
   WriteHistory history_;
+  Room room_;
   std::atomic<std::thread::id> writing_thread_{};   ///< Has a transaction under the write lock.
   std::atomic<std::thread::id> callback_thread_{};  ///< Runs the caller's code in one.
   std::mutex holding_;                              ///< Guards the two that follow.

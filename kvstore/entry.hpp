@@ -38,6 +38,24 @@ struct SetOptions {
   std::optional<Duration> ttl{};
 };
 
+/// How a value is computed and kept by `KVStore::get_or_compute`.
+struct ComputeOptions {
+  /// How long the result lives from when it is there. Absent: for ever. One that is not positive:
+  /// it is computed each time.
+  std::optional<Duration> ttl{};
+
+  /// Begin to compute the next value so long before this one expires. One caller does; all others
+  /// go on with the value that is there. When that fails, the caller does so too, and
+  /// `Options::on_background_error` is told. Units: milliseconds. Default: 0, not before.
+  Duration refresh_before{};
+
+  /// The longest that a computation may take: after it, other processes no longer wait for this
+  /// one, which may have been killed, and one of them computes; a result that comes later is
+  /// returned, but not stored over theirs. More than a day is a day. Units: milliseconds.
+  /// Default: 30 s.
+  Duration lease{30'000};
+};
+
 /// A span of keys in the order of their bytes; the fields narrow it together.
 struct Range {
   std::string prefix{};                ///< Keys that begin with these bytes.

@@ -6,6 +6,7 @@
 
 #include <kvstore/engine/sqlite.hpp>
 #include <kvstore/engine/text.hpp>
+#include <kvstore/internal/computation.hpp>
 #include <kvstore/internal/open_snapshot.hpp>
 #include <kvstore/internal/open_transaction.hpp>
 #include <kvstore/internal/store.hpp>
@@ -96,6 +97,18 @@ Transaction KVStore::begin() {
 
 Snapshot KVStore::snapshot() const {
   return Snapshot(internal::OpenSnapshot::open(session().store().shared_from_this()));
+}
+
+json KVStore::get_or_compute(std::string_view key, Duration ttl,
+                             const std::function<json()>& compute) {
+  return get_or_compute(key, ComputeOptions{.ttl = ttl}, compute);
+}
+
+json KVStore::get_or_compute(std::string_view key, const ComputeOptions& how,
+                             const std::function<json()>& compute) {
+  // The caller's code may drop the last handle of this very store.
+  const std::shared_ptr<internal::Store> store = session().store().shared_from_this();
+  return internal::Computation(*store, key, how, compute).run();
 }
 
 std::size_t KVStore::purge_expired() {

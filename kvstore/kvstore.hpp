@@ -3,7 +3,9 @@
 #include <concepts>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <string_view>
+#include <type_traits>
 
 #include <kvstore/api.hpp>
 #include <kvstore/collection.hpp>
@@ -15,6 +17,7 @@
 #include <kvstore/snapshot.hpp>
 #include <kvstore/stats.hpp>
 #include <kvstore/transaction.hpp>
+#include <kvstore/typed.hpp>
 
 namespace kvstore {
 
@@ -63,6 +66,33 @@ class KVSTORE_API KVStore : public Keyspace {
   /// One moment of the store, to be read while the store is being written.
   /// Throws: busy, io, misuse.
   [[nodiscard]] Snapshot snapshot() const;
+
+  /// The value of a key, or else what `compute` returns, stored for `ttl` from then on.
+  ///
+  /// However many threads and processes ask for it, one computes; the others wait for its result.
+  /// What `compute` throws reaches all who wait in this process, stores nothing, and lets other
+  /// processes try. It holds no lock and may use the store, but for the value of this same key,
+  /// directly or over another thread's computation: that is `misuse`. An entry that was set while
+  /// it ran stays, and is returned. A store that was opened read-only computes and stores nothing.
+  /// A call that waits when the store is closed is `misuse`.
+  /// Throws: what a write throws, and what `compute` throws.
+  json get_or_compute(std::string_view key, Duration ttl, const std::function<json()>& compute);
+  json get_or_compute(std::string_view key, const ComputeOptions& how,
+                      const std::function<json()>& compute);
+
+  /// The same with a `T` that nlohmann::json can convert to and from.
+  /// Throws: type_mismatch, out_of_range, as `get` does.
+  template <class T>
+  T get_or_compute(std::string_view key, const ComputeOptions& how,
+                   const std::function<std::type_identity_t<T>()>& compute) {
+    return detail::as<T>(get_or_compute(key, how, [&] { return json(compute()); }), key, nullptr);
+  }
+
+  template <class T>
+  T get_or_compute(std::string_view key, Duration ttl,
+                   const std::function<std::type_identity_t<T>()>& compute) {
+    return get_or_compute<T>(key, ComputeOptions{.ttl = ttl}, compute);
+  }
 
   /// Removes entries whose expiry has passed. Returns how many there were. Reads never show such
   /// entries, purged or not; writes with a ttl remove some along the way.

@@ -60,8 +60,8 @@ struct Options {
   std::function<Time()> clock{};
 
   /// Told of failures that no caller could be told of, such as those of background checkpoints.
-  /// Called on a thread of the library, or on that of a write which could not start one; it must
-  /// not use or close the store. What it throws is dropped. Default: nothing.
+  /// Called on a thread of the library, or on that of the call which it concerns; it must not use
+  /// or close the store. What it throws is dropped. Default: nothing.
   std::function<void(std::exception_ptr)> on_background_error{};
 };
 

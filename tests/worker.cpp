@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <functional>
@@ -112,6 +113,43 @@ void fill_within(const Arguments& arguments) {
   say("done");
 }
 
+/// Asks for the value of KEY on many THREADS at once; says "computing" for each computation, and
+/// then the value that all of them got.
+void compute_together(const Arguments& arguments) {
+  KVStore store(arguments[0], {.busy_timeout = kvstore::Duration(20'000)});
+  say("ready");
+  std::string go;
+  std::getline(std::cin, go);
+  const auto compute = [] {
+    say("computing");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // stands for work
+    return kvstore::json(getpid());
+  };
+  std::vector<kvstore::json> values(std::stoul(arguments.at(2)));
+  std::vector<std::thread> threads;
+  threads.reserve(values.size());
+  for (kvstore::json& value : values) {
+    threads.emplace_back([&store, &compute, &value, &key = arguments[1]] {
+      value = store.get_or_compute(key, kvstore::Duration(3'600'000), compute);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const kvstore::json& value : values) {
+    if (value != values.front()) throw std::runtime_error("threads got different values");
+  }
+  say(values.front().dump());
+}
+
+/// Computes the value of KEY until it is killed.
+void compute_forever(const Arguments& arguments) {
+  KVStore store(arguments[0]);
+  store.get_or_compute(arguments.at(1), kvstore::Duration(3'600'000), [] {
+    say("computing");
+    wait_for_end_of_input();
+    return kvstore::json("late");
+  });
+}
+
 void check_sqlite(int code) {
   if (code != SQLITE_OK) throw std::runtime_error(sqlite3_errstr(code));
 }
@@ -215,6 +253,8 @@ int main(int count, char** words) {
       {"fill", fill_within},
       {"migrate", migrate},
       {"transfer", transfer},
+      {"compute", compute_together},
+      {"compute-forever", compute_forever},
       {"pin", pin},
       {"leave-open", leave_open},
       {"announce", announce},

@@ -90,6 +90,23 @@ struct Statements {
 
   std::string_view forget_migration = "DELETE FROM kv_migration WHERE version = $1";
 
+  /// Made when it is first needed; programs that do not know it leave it alone.
+  std::string_view make_leases =
+      "CREATE TABLE IF NOT EXISTS kv_lease(key TEXT PRIMARY KEY, owner BIGINT NOT NULL, "
+      "expires_at TIMESTAMP NOT NULL)";
+
+  /// Changes nothing while the lease of another owner holds: while it ends after $4, but not after
+  /// $5, as only one ends that was given while a clock was wrong.
+  std::string_view take_lease =
+      "INSERT INTO kv_lease (key, owner, expires_at) VALUES ($1, $2, $3) "
+      "ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at "
+      "WHERE NOT (kv_lease.expires_at > $4 AND kv_lease.expires_at <= $5)";
+
+  std::string_view lease =
+      "SELECT expires_at FROM kv_lease WHERE key = $1 AND expires_at > $2 AND expires_at <= $3";
+
+  std::string_view end_lease = "DELETE FROM kv_lease WHERE key = $1 AND owner = $2";
+
   std::string_view floor = "SELECT revision FROM kv_floor";
 
   std::string_view raise_floor = "UPDATE kv_floor SET revision = $1 WHERE revision < $1";

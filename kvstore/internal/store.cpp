@@ -281,6 +281,13 @@ void Store::let_go_of_all() noexcept {
   }
 }
 
+engine::Mark Store::mark() {
+  refuse_misuse();
+  if (traits_.one_connection) return {};
+  const ReadPool::Loan no_closing = parts_->readers.borrow();
+  return parts_->engine->mark();
+}
+
 void Store::note_others() {
   const engine::Mark mark = parts_->engine->mark();
   if (mark != parts_->mark && parts_->mark.known) parts_->queue.saw_others();
@@ -368,6 +375,7 @@ void Store::close() {
   // closing.
   parts_->janitor.stop();
   closed_.store(true, std::memory_order_release);
+  flights_.close();
   const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());
   parts_->cache.close();
   parts_->writer.reset();

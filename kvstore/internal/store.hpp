@@ -18,6 +18,7 @@
 #include <kvstore/internal/read_pool.hpp>
 #include <kvstore/internal/room.hpp>
 #include <kvstore/internal/session.hpp>
+#include <kvstore/internal/single_flight.hpp>
 #include <kvstore/internal/write_queue.hpp>
 #include <kvstore/options.hpp>
 
@@ -102,6 +103,12 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   /// Marks this thread as one that runs the caller's code under the write lock.
   [[nodiscard]] ThreadMark mark_callback() noexcept { return ThreadMark(callback_thread_); }
 
+  /// Who computes what in this process.
+  [[nodiscard]] SingleFlight& flights() noexcept { return flights_; }
+
+  /// The engine's mark now; not known where there is only one connection.
+  engine::Mark mark();
+
   Stats stats();
   Report check();
 
@@ -153,6 +160,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   std::uint64_t generation_;
   WriteHistory history_;
   Room room_;
+  SingleFlight flights_;
   std::atomic<std::thread::id> writing_thread_{};   ///< Has a transaction under the write lock.
   std::atomic<std::thread::id> callback_thread_{};  ///< Runs the caller's code in one.
   std::mutex holding_;                              ///< Guards the two that follow.

@@ -3,6 +3,7 @@
 
 #include <kvstore/error.hpp>
 #include <kvstore/internal/janitor.hpp>
+#include <kvstore/internal/report.hpp>
 
 namespace kvstore::internal {
 
@@ -24,7 +25,7 @@ void Janitor::wake() noexcept {
     asked_ = true;
     changed_.notify_all();
   } catch (...) {
-    report();
+    report(on_error_);
   }
 }
 
@@ -78,19 +79,11 @@ engine::Tidied Janitor::attempt() noexcept {
     return work_();
   } catch (const Error& error) {
     // Others being in the way is no failure.
-    if (error.code() != ErrorCode::busy) report();
+    if (error.code() != ErrorCode::busy) report(on_error_);
   } catch (...) {
-    report();
+    report(on_error_);
   }
   return engine::Tidied::incomplete;
-}
-
-void Janitor::report() noexcept {
-  if (!on_error_) return;
-  try {
-    on_error_(std::current_exception());
-  } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody left to tell
-  }
 }
 
 }  // namespace kvstore::internal

@@ -39,7 +39,6 @@ class Janitor {
  private:
   void loop() noexcept;
   engine::Tidied attempt() noexcept;
-  void report() noexcept;
 
   std::function<engine::Tidied()> work_;
   std::function<void(std::exception_ptr)> on_error_;

@@ -120,6 +120,11 @@ class Engine {
   [[nodiscard]] virtual bool only_commit(const Connection& writer, const Mark& before,
                                          const Mark& after) const noexcept = 0;
 
+  /// Looks at the database from outside, for the price of a few system calls. Where `mark` counts
+  /// nothing, the answer differs from the one before when somebody may have committed in between.
+  /// Throws: io, when the database was deleted, renamed or replaced.
+  [[nodiscard]] virtual std::uint64_t look() const = 0;
+
   /// Whether `tidy` is due. `others_write`: another process committed within the last minute.
   [[nodiscard]] virtual Need need_to_tidy(bool others_write) const noexcept = 0;
 

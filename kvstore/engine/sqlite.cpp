@@ -79,6 +79,7 @@ class MemoryEngine final : public Engine {
                                  const Mark& /*after*/) const noexcept override {
     return true;
   }
+  [[nodiscard]] std::uint64_t look() const override { return 0; }
   [[nodiscard]] Need need_to_tidy(bool /*others_write*/) const noexcept override {
     return Need::none;
   }
@@ -146,6 +147,13 @@ class FileEngine final : public Engine {
                                  const Mark& after) const noexcept override {
     const auto& sqlite = static_cast<const SqliteConnection&>(writer);
     return WalIndex::one_commit(before, after, sqlite.committed_frames());
+  }
+
+  [[nodiscard]] std::uint64_t look() const override {
+    // Without the log's index the file may be replaced under its readers, who open it again.
+    if (immutable_) return file_.trace();
+    file_.refuse_other_file();
+    return 0;
   }
 
   [[nodiscard]] Need need_to_tidy(bool others_write) const noexcept override {

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -265,6 +267,30 @@ FileStamp DatabaseFile::stamp() const {
           static_cast<std::uint64_t>(facts.st_size),
           facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec,
           has_log()};
+}
+
+std::uint64_t DatabaseFile::trace() const {
+  constexpr std::int64_t second = 1'000'000'000;
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                               std::chrono::system_clock::now().time_since_epoch())
+                               .count();
+  std::uint64_t trace = 0;
+  const auto mix = [&](auto number) {
+    constexpr std::uint64_t prime = 0x100000001B3;
+    trace = (trace ^ static_cast<std::uint64_t>(number)) * prime;
+  };
+  for (const std::string_view suffix : {"", "-wal", "-journal"}) {
+    struct stat facts {};
+    const bool there = stat((path_ + std::string(suffix)).c_str(), &facts) == 0;
+    if (!there && suffix.empty()) raise_moved(name_);
+    const std::int64_t modified = facts.st_mtim.tv_sec * second + facts.st_mtim.tv_nsec;
+    mix(facts.st_dev);
+    mix(facts.st_ino);
+    mix(facts.st_size);
+    mix(modified);
+    if (there && std::abs(now - modified) < second) mix(now);
+  }
+  return trace;
 }
 
 Database DatabaseFile::open(const Options& options, bool keep_log) const {

@@ -53,6 +53,14 @@ class DatabaseFile {
   /// Whether a -wal or -journal file that is not empty lies beside it.
   [[nodiscard]] bool has_log() const;
 
+  /// A number that tells whether the file or a log of it was written or replaced. For a second
+  /// after a write it is another one at every look: the clock of a file system may be too coarse to
+  /// tell two writes apart. Throws: io, when there is no file.
+  [[nodiscard]] std::uint64_t trace() const;
+
+  /// Throws: io, when the file that is there, if any, is not the one that is known.
+  void refuse_other_file() const;
+
   /// Opens a hardened connection to a file that exists, or creates it with `Options::file_mode`.
   /// Throws: io, when it is not the one that is known.
   /// `keep_log`: closing does not move the write-ahead log into the file.
@@ -63,7 +71,6 @@ class DatabaseFile {
 
  private:
   void look(const Options& options);
-  void refuse_other_file() const;
 
   std::string path_, directory_, name_;
   std::optional<FileId> found_{};

@@ -111,6 +111,14 @@ json KVStore::get_or_compute(std::string_view key, const ComputeOptions& how,
   return internal::Computation(*store, key, how, compute).run();
 }
 
+Subscription KVStore::watch(std::string prefix, std::function<void(const Change&)> on_change) {
+  if (!on_change) {
+    throw Error(ErrorCode::misuse, "cannot watch " + session().store().name() +
+                                       ": the callback is empty; give a function");
+  }
+  return Subscription(session().store().watch(std::move(prefix), std::move(on_change)));
+}
+
 std::size_t KVStore::purge_expired() {
   constexpr std::size_t batch = 1000;  // so that other writers get their turn
   std::size_t total = 0;

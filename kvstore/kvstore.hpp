@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
 #include <kvstore/api.hpp>
+#include <kvstore/change.hpp>
 #include <kvstore/collection.hpp>
 #include <kvstore/entry.hpp>
 #include <kvstore/error.hpp>
@@ -18,6 +20,7 @@
 #include <kvstore/stats.hpp>
 #include <kvstore/transaction.hpp>
 #include <kvstore/typed.hpp>
+#include <kvstore/watch.hpp>
 
 namespace kvstore {
 
@@ -94,6 +97,24 @@ class KVSTORE_API KVStore : public Keyspace {
     return get_or_compute<T>(key, ComputeOptions{.ttl = ttl}, compute);
   }
 
+  /// Calls back for every key with this prefix that is changed by a commit of anybody, this process
+  /// or another one, after this call has returned. In order for a key; changes that follow each
+  /// other faster than the callback runs are told as one, the newest. What a transaction took back
+  /// is never told, nor a new expiry of the same value.
+  ///
+  /// The callback runs on a thread of the library, one at a time for the whole store. It holds no
+  /// lock and may use the store, except for closing it, which is `misuse`; it may also end its own
+  /// subscription. What it throws goes to `Options::on_background_error`, like what keeps a value
+  /// from being read, and that the file was deleted or replaced, which is noticed within a second.
+  ///
+  /// Units: commits of this process are told at once, those of others within 50 ms; for more than
+  /// 10,000 keys, within ten times what it takes to read their revisions again, which every commit
+  /// of another process makes necessary. Memory: the keys and revisions under the prefix, about 150
+  /// bytes each.
+  /// Throws: busy, io, misuse.
+  [[nodiscard]] Subscription watch(std::string prefix,
+                                   std::function<void(const Change&)> on_change);
+
   /// Removes entries whose expiry has passed. Returns how many there were. Reads never show such
   /// entries, purged or not; writes with a ttl remove some along the way.
   std::size_t purge_expired();
@@ -103,8 +124,8 @@ class KVSTORE_API KVStore : public Keyspace {
 
   [[nodiscard]] Stats stats() const;
 
-  /// Lets calls in flight finish; every later call on what was made from this store is `misuse`.
-  /// Closing twice is allowed.
+  /// Lets calls and callbacks in flight finish and ends all subscriptions; every later call on what
+  /// was made from this store is `misuse`. Closing twice is allowed.
   void close();
 
  private:

@@ -56,10 +56,11 @@ struct Options {
   std::filesystem::perms file_mode{0600};
 
   /// The present moment, for tests that inject time. Default: the system clock. Called by any
-  /// thread that uses the store.
+  /// thread that uses the store, and by that of `KVStore::watch`.
   std::function<Time()> clock{};
 
-  /// Told of failures that no caller could be told of, such as those of background checkpoints.
+  /// Told of failures that no caller could be told of, such as those of background checkpoints and
+  /// of the callbacks of `KVStore::watch`.
   /// Called on a thread of the library, or on that of the call which it concerns; it must not use
   /// or close the store. What it throws is dropped. Default: nothing.
   std::function<void(std::exception_ptr)> on_background_error{};

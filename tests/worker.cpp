@@ -12,6 +12,7 @@
 #include <iostream>
 #include <map>
 #include <random>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -236,6 +237,27 @@ void transfer(const Arguments& arguments) {
   say("done");
 }
 
+/// Does as its input says, a line each, and answers "done": "set KEY JSON" or "erase KEY".
+void obey(const Arguments& arguments) {
+  KVStore store(arguments[0]);
+  say("ready");
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    std::istringstream words(line);
+    std::string verb;
+    std::string key;
+    std::string value;
+    words >> verb >> key;
+    std::getline(words, value);
+    if (verb == "set") {
+      store.set_text(key, value);
+    } else {
+      store.erase(key);
+    }
+    say("done");
+  }
+}
+
 void get(const Arguments& arguments) {
   const KVStore store(arguments[0]);
   const auto value = store.get(arguments.at(1));
@@ -258,6 +280,7 @@ int main(int count, char** words) {
       {"pin", pin},
       {"leave-open", leave_open},
       {"announce", announce},
+      {"obey", obey},
       {"get", get}};
   if (count < 3) return 2;
   try {

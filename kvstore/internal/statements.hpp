@@ -22,6 +22,17 @@ struct Statements {
   std::string_view every_row =
       "SELECT key, value, updated_at, expires_at, revision, checksum FROM kv";
 
+  // Without an order: rows come as an index, or the table itself, yields them. The value and its
+  // time only where no revision tells them from the next.
+  std::string_view versions =
+      "SELECT key, CASE WHEN revision <> 0 THEN NULL ELSE value END, "
+      "CASE WHEN revision <> 0 THEN NULL ELSE updated_at END, expires_at, revision FROM kv WHERE "
+      "key >= $1 AND key < $2";
+
+  std::string_view every_version =
+      "SELECT key, CASE WHEN revision <> 0 THEN NULL ELSE value END, "
+      "CASE WHEN revision <> 0 THEN NULL ELSE updated_at END, expires_at, revision FROM kv";
+
   // Expired entries are few, and their index finds them without a look at the others.
   std::string_view keys =
       "SELECT key FROM kv WHERE key >= $1 AND key < $2 AND key NOT IN "

@@ -31,7 +31,8 @@ Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& optio
                   store.with_writer(WriteQueue::Clock::now() + store.options_.busy_timeout, body);
                 });
           },
-          options.on_background_error) {}
+          options.on_background_error),
+      watcher(std::make_shared<Watcher>(*engine, options.on_background_error)) {}
 
 Store::Store(std::unique_ptr<engine::Engine> engine, Options options)
     : options_(std::move(options)),
@@ -50,7 +51,7 @@ Store::~Store() noexcept {
     return;
   }
   try {
-    close();
+    end();
   } catch (...) {  // NOLINT(bugprone-empty-catch): destructors do not throw
   }
 }
@@ -241,16 +242,23 @@ void Store::WriteTransaction::commit() {
   store_.room_.keep(last);
   Parts& parts = *store_.parts_;
   const engine::Mark before = parts.mark;
+  bool alone = false;
   {
     Cache::OwnCommit own(parts.cache);
     connection().commit();
     parts.mark = parts.engine->mark();
-    const bool alone = parts.engine->only_commit(connection(), before, parts.mark);
+    alone = parts.engine->only_commit(connection(), before, parts.mark);
     if (alone) own.carry(changes_, before, parts.mark);
-    store_.room_.committed(parts.mark, alone);
   }
+  store_.room_.committed(parts.mark, alone);
   mark_.reset();
+  parts.watcher->committed(changes_, before, parts.mark, alone);
   store_.tidy_if_needed();
+}
+
+std::shared_ptr<Watch> Store::watch(std::string prefix, OnChange on_change) {
+  refuse_misuse();
+  return parts_->watcher->add(shared_from_this(), std::move(prefix), std::move(on_change));
 }
 
 ReadPool::Loan Store::borrow_for_snapshot() {
@@ -368,11 +376,21 @@ void Store::close() {
     throw Error(ErrorCode::misuse, name_ + " was closed inside Options::on_background_error; " +
                                        "close it on a thread of the program");
   }
+  if (parts_->watcher->is_this_thread()) {
+    throw Error(ErrorCode::misuse, name_ +
+                                       " was closed inside a callback of KVStore::watch, which " +
+                                       "would wait for itself; close it on another thread");
+  }
+  end();
+}
+
+void Store::end() {
   const std::lock_guard lock(closing_);
   if (closed_.load(std::memory_order_relaxed)) return;
   let_go_of_all();
   // Before the rest, or an attempt that is under way would fail for no other reason than the
   // closing.
+  parts_->watcher->stop();
   parts_->janitor.stop();
   closed_.store(true, std::memory_order_release);
   flights_.close();

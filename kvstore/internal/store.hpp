@@ -19,6 +19,7 @@
 #include <kvstore/internal/room.hpp>
 #include <kvstore/internal/session.hpp>
 #include <kvstore/internal/single_flight.hpp>
+#include <kvstore/internal/watcher.hpp>
 #include <kvstore/internal/write_queue.hpp>
 #include <kvstore/options.hpp>
 
@@ -112,6 +113,9 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   Stats stats();
   Report check();
 
+  /// Tells `on_change` of what is committed from now on.
+  std::shared_ptr<Watch> watch(std::string prefix, OnChange on_change);
+
   /// Lets calls in flight finish; every later call is `misuse`.
   void close();
 
@@ -137,12 +141,14 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
     engine::Mark mark{};                           ///< After our own last commit.
     Cache cache;
     Janitor janitor;
+    std::shared_ptr<Watcher> watcher;
   };
 
   void refuse_misuse() const;
   void refuse_read_only() const;
   void write_alone(engine::FunctionRef<void(Writing&)> body);
   void write_group(WriteTransaction& transaction, std::span<WriteQueue::Member* const> members);
+  void end();
   void with_reader(engine::FunctionRef<void(engine::Connection&)> body);
   void with_writer(WriteQueue::Clock::time_point deadline,
                    engine::FunctionRef<void(engine::Connection&)> body);

@@ -1,6 +1,7 @@
-// The settings of a program, kept in a store: typed, with defaults, edited one place at a time.
+// Settings kept in a store: typed, with defaults, edited one place at a time, taken over live.
 //
 //   app_config FILE                    shows the settings in use
+//   app_config FILE live               shows them again after each change, until its input ends
 //   app_config FILE POINTER VALUE      changes one of them: app_config app.db /port 9090
 #include <cstdint>
 #include <exception>
@@ -8,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <syncstream>
 #include <vector>
 
 #include <kvstore/kvstore.hpp>
@@ -29,10 +31,17 @@ constexpr std::string_view key = "config";
 
 void show(const kvstore::Reader& store) {
   const Config config = store.get_or(key, Config{});
-  std::cout << "listening on " << config.host << ':' << config.port
-            << (config.verbose ? ", verbose" : "") << "\nadmins:";
-  for (const std::string& admin : config.admins) std::cout << ' ' << admin;
-  std::cout << '\n';
+  std::osyncstream out(std::cout);  // whole, whichever thread shows it
+  out << "listening on " << config.host << ':' << config.port << (config.verbose ? ", verbose" : "")
+      << "\nadmins:";
+  for (const std::string& admin : config.admins) out << ' ' << admin;
+  out << std::endl;
+}
+
+void follow(kvstore::KVStore& store) {
+  const auto live = store.watch(std::string(key), [&](const auto&) { show(store); });
+  show(store);
+  for (std::string line; std::getline(std::cin, line);) continue;
 }
 
 /// A change that the program could not read back is refused before it is stored: what the callback
@@ -56,15 +65,14 @@ void change(kvstore::Keyspace& store, const std::string& pointer, const std::str
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2 && argc != 4) {
-    std::cerr << "usage: app_config FILE [POINTER VALUE]\n";
+  if (argc < 2 || argc > 4 || (argc == 3 && argv[2] != std::string_view("live"))) {
+    std::cerr << "usage: app_config FILE [live | POINTER VALUE]\n";
     return 2;
   }
   try {
     kvstore::KVStore store(argv[1]);
     if (argc == 4) change(store, argv[2], argv[3]);
-    show(store);
-    return 0;
+    argc == 3 ? follow(store) : show(store);
   } catch (const std::exception& error) {
     std::cerr << "app_config: " << error.what() << '\n';
     return 1;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "child.hpp"
 #include "support.hpp"
 
 namespace kvstore::test {
@@ -97,8 +98,29 @@ TEST_F(AppConfig, ReadsAFileFromBeforeASettingExisted) {
             (Outcome{0, "listening on old.example.org:8080, verbose\nadmins: root\n"}));
 }
 
+TEST_F(AppConfig, TakesOverLiveWhatOthersEdit) {
+  if (run({"python3", "-c", "import sqlite3"}).code != 0) {
+    GTEST_SKIP() << "there is no Python with its sqlite3 module";
+  }
+  Process following({example("app_config"), file_, "live"});
+  EXPECT_EQ(following.line(), "listening on localhost:8080");
+  EXPECT_EQ(following.line(), "admins: root");
+  EXPECT_EQ(config({"/port", "9090"}).code, 0);
+  EXPECT_EQ(following.line(), "listening on localhost:9090");
+  EXPECT_EQ(following.line(), "admins: root");
+  const std::string edit =
+      "import sqlite3, sys\n"
+      "with sqlite3.connect(sys.argv[1]) as db:\n"
+      "    db.execute(\"UPDATE kv SET value = json_set(value, '$.host', 'example.org')\")";
+  ASSERT_EQ(run({"python3", "-c", edit, file_}), Outcome{});
+  EXPECT_EQ(following.line(), "listening on example.org:9090");
+  EXPECT_EQ(following.line(), "admins: root");
+  following.close_input();
+  EXPECT_EQ(following.wait(), 0);
+}
+
 TEST_F(AppConfig, SaysHowItIsUsed) {
-  EXPECT_EQ(config({"/port"}), (Outcome{2, "usage: app_config FILE [POINTER VALUE]\n"}));
+  EXPECT_EQ(config({"/port"}), (Outcome{2, "usage: app_config FILE [live | POINTER VALUE]\n"}));
 }
 
 TEST(LocalCache, ComputesOncePerKeyAndAgainWhenTheResultHasExpired) {

@@ -1,37 +1,115 @@
-// What kvstore costs beside the same work written by hand on the C API of SQLite.
+// What kvstore costs beside other stores that do the same job: nlohmann::json documents in and out,
+// parsing and dumping included. Start it with bench/run, which builds it and reads its figures.
 //
-// A row is called `verb/side/bytes[/variant]`. The side is `kvstore` or `sqlite`, the peer written
-// by hand (sqlite_by_hand.hpp); bytes is the size of a document's JSON text. Rows that differ in
-// the side only are a pair: the same documents, the same sequence of keys, the same file system,
-// the same durability. Parsing and dumping with nlohmann::json counts on both sides.
+// A benchmark is called `row/peer`, a row `verb[/variant]/bytes`; bytes is the size of a document's
+// JSON text. For each row all peers get the same documents, the same sequence of keys, the same
+// file system, the same durability and, where they have a cache, 16 MiB of it.
 //
-//   row             one operation                                      keys durability
-//   --------------- -------------------------------------------------- ------------------
-//   ---------- get/…/hot       read one document and parse it                     evenly, of 1,000
-//   full get/…/uniform   the same                                           evenly, of all     full
-//   set/…/normal    dump a document and store it under a key that      evenly, of all     normal
-//                   exists, one transaction
-//   set/…/full      the same                                           evenly, of all     full
-//   set_many/…      one entry of 1,000 that one transaction stores     in order, all in   normal
-//                   anew                                               turn
-//   scan/…          one entry of 1,000 that are read in the order of   start evenly       full
-//                   their keys and parsed
-//   open/…          open a store that exists, read one document,       always the same    full
-//                   close; nobody else has it open
+//   row                one operation                                            of the entries
+//   ------------------ -------------------------------------------------------- ------------------
+//   get/hot            read one document                                        1,000; 50 of 20 KB
+//   get/uniform        the same                                                 all, evenly
+//   get/zipf           the same                                                 all, by Zipf's law
+//   get/far            the same; the text of all is 10 times the cache          all, evenly
+//   get/beside_writer  the same, while another process stores 1,000 a second    1,000
+//   get_shared/hot     read one document in place; the others have to parse     as get/hot
+//   get_at/uncached    read one member in the middle, nothing kept parsed       all, evenly
+//   get_many           one of 100 documents of one moment                       all, evenly
+//   scan               one of 1,000 entries, read in order                      start evenly
+//   set/normal         store a document under a key that is there               all, evenly
+//   set/full           the same, surviving power loss                           all, evenly
+//   set_many           one of 1,000 that one transaction stores anew            in order
+//   load               one of a new database: open, fill by thousands, close    in order
+//   mixed/95_5         read (95 %) or store (5 %) one document                  1,000
+//   mixed/50_50        the same, half and half                                  1,000
+//   ycsb/A … ycsb/F    the core workloads of YCSB, ten fields a document        by Zipf's law
+//   open/alone         open a database that exists, read one document, close    one
+//   open/held          the same, while another process has it open              one
+//   memory/opened      counters: memory of an opened database, nothing kept     none
+//   growth/get/N       as get/uniform, in a database of N entries of 115 bytes  all, evenly
+//   growth/set/N       as set/normal, in the same                               all, evenly
+//   growth/scan/N      one of 100 entries, read in order, in the same           start evenly
 //
-// Entries: 100,000 of 115 bytes, 10,000 of 2,048 bytes, stored in the order of their keys before
-// the time starts. A document of 2,048 bytes is an array of small objects. Threads: one; the work
-// of background threads counts as CPU time. The databases are in a directory below $TMPDIR, which
-// is removed at the end. Everything is read from the page cache of the system.
+// `/threads:N` follows where more than one thread, or also more than one, works on one database;
+// the time is then that of all together: elapsed time divided by all operations. The rows of set on
+// one thread have counters that say how long single operations took: p50_us to max_us.
+//
+//   peer      what it is                                                where it is tuned
+//   --------- --------------------------------------------------------- -------------------
+//   kvstore   this library, as it comes                                 peers/kvstore.cpp
+//   sqlite    the C API of SQLite, written by hand for one program      peers/sqlite.cpp
+//   lmdb      LMDB                                                      peers/lmdb.cpp
+//   leveldb   LevelDB; one process at a time                            peers/leveldb.cpp
+//   rocksdb   RocksDB; one process at a time                            peers/rocksdb.cpp
+//
+// Durability is `normal` where a row writes and does not say `full`: what is acknowledged survives
+// the death of the process, not always power loss. Entries: 100,000 of 115 bytes, 10,000 of 2,048,
+// 1,000 of 20,480, 20,000 for YCSB, stored in the order of their keys and settled before the time
+// starts. A large document is an array of small objects. Times are of all threads of the process.
+// The databases are in a directory below $TMPDIR, which is removed at the end. Everything is read
+// from the page cache of the system.
+//
+// Options beside those of Google Benchmark:
+//   --quick         20 times smaller, cache included: shows in minutes that all rows work
+//   --ten_million   growth up to 10,000,000 entries: some 15 GB of disk
 
 #include <benchmark/benchmark.h>
 
-#include "core.hpp"
+#include <iostream>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "companion.hpp"
+#include "peer.hpp"
+#include "rows.hpp"
+#include "scale.hpp"
+
+namespace {
+
+/// Takes out the options of this program. Returns the others.
+std::vector<char*> without_own(std::span<char* const> arguments) {
+  std::vector<char*> others;
+  for (char* argument : arguments) {
+    const std::string_view option = argument;
+    if (option == "--quick") {
+      bench::scale_down();
+    } else if (option == "--ten_million") {
+      bench::scale_growth_up();
+    } else {
+      others.push_back(argument);
+    }
+  }
+  return others;
+}
+
+void describe_peers() {
+  for (const bench::Peer& peer : bench::peers()) {
+    benchmark::AddCustomContext(peer.name, peer.version);
+  }
+  for (const std::string& name : bench::missing_peers()) {
+    benchmark::AddCustomContext(name, "left out: its library was missing");
+  }
+  benchmark::AddCustomContext("compiler", BENCH_COMPILER);
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  bench::register_core();
+  const std::span<char* const> arguments(argv, static_cast<std::size_t>(argc));
+  if (bench::is_companion(arguments)) return bench::be_companion(arguments);
+  std::vector<char*> others = without_own(arguments);
+  int count = static_cast<int>(others.size());
+  benchmark::Initialize(&count, others.data());
+  if (benchmark::ReportUnrecognizedArguments(count, others.data())) return 1;
+  describe_peers();
+  bench::register_reads();
+  bench::register_writes();
+  bench::register_mixed();
+  bench::register_ycsb();
+  bench::register_processes();
+  bench::register_memory();
+  bench::register_growth();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

@@ -1,46 +1,44 @@
 #pragma once
 
 #include <cstddef>
-#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
 #include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 #include "documents.hpp"
-#include "sides.hpp"
-#include "temp_dir.hpp"
+#include "peer.hpp"
 
 namespace bench {
-
-/// A run of entries, to be stored: pairs of key and value, borrowed from the documents.
-using Batch = std::vector<std::pair<std::string_view, const json&>>;
 
 /// The entries from `first` on, at most `count`.
 Batch batch_of(const Documents& documents, std::size_t first, std::size_t count);
 
-/// The directory of this run's databases.
-const TempDir& temp_dir();
+/// The directory of a database that holds all documents and is only read; made when it is first
+/// asked for.
+std::string database_to_read(const Peer& peer, const Documents& documents);
 
-/// A database that holds all documents and is only read; made when it is first asked for.
-template <class Side>
-std::string database_to_read(const Documents& documents) {
-  std::string path =
-      temp_dir().file(std::string(Side::name) + "-" + std::to_string(documents.bytes()));
-  if (!std::filesystem::exists(path)) {
-    Side side(path, Durability::normal);
-    side.set_many(batch_of(documents, 0, documents.size()));
-  }
-  return path;
-}
+/// A copy of it for one row of the table, which writes; made once, so that its state is that of a
+/// database in use. Nobody may have the original open.
+std::string database_to_write(const Peer& peer, const Documents& documents, const std::string& row);
 
-/// A copy of it for one row of the table, which writes. Nobody may have the original open.
-template <class Side>
-std::string database_to_write(const Documents& documents, const std::string& row) {
-  const std::string original = database_to_read<Side>(documents);
-  std::string path = original + "-" + row;
-  if (!std::filesystem::exists(path)) std::filesystem::copy_file(original, path);
-  return path;
-}
+/// A directory that no database has used yet.
+std::string database_to_make(const Peer& peer);
+
+/// A database that the threads of a row have open together: the first to come opens it, the last to
+/// go closes it.
+class Shared {
+ public:
+  using Open = std::function<std::unique_ptr<Database>()>;
+
+  explicit Shared(Open open) : open_(std::move(open)) {}
+
+  std::shared_ptr<Database> database();
+
+ private:
+  Open open_;
+  std::mutex mutex_;
+  std::weak_ptr<Database> opened_;
+};
 
 }  // namespace bench

@@ -1,20 +1,16 @@
 #include "documents.hpp"
 
-#include <cstdio>
 #include <map>
+#include <mutex>
 #include <stdexcept>
 #include <utility>
+
+#include "picks.hpp"
 
 namespace bench {
 namespace {
 
 constexpr std::size_t distinct_documents = 997;
-
-std::string key_of(std::size_t index) {
-  std::string key(13, '\0');
-  std::snprintf(key.data(), key.size() + 1, "user/%08zu", index);
-  return key;
-}
 
 /// A typical small object of some 100 bytes: strings, an integer, a real number, a boolean.
 json person(std::size_t index) {
@@ -35,7 +31,7 @@ json padded(json document, std::size_t bytes) {
   return document;
 }
 
-json document(std::size_t index, std::size_t bytes) {
+json people(std::size_t index, std::size_t bytes) {
   constexpr std::size_t person_bytes = 100;
   if (bytes < 2 * person_bytes) return padded(person(index), bytes);
   json people = json::array();
@@ -43,21 +39,48 @@ json document(std::size_t index, std::size_t bytes) {
   return padded({{"id", index}, {"people", std::move(people)}}, bytes);
 }
 
-}  // namespace
-
-Documents::Documents(std::size_t bytes) : bytes_(bytes) {
-  const std::size_t entries = bytes < 1000 ? 100'000 : 10'000;
-  keys_.reserve(entries);
-  for (std::size_t i = 0; i < entries; ++i) keys_.push_back(key_of(i));
-  values_.reserve(distinct_documents);
-  for (std::size_t i = 0; i < distinct_documents; ++i) values_.push_back(document(i, bytes));
+json fields(std::size_t index, std::size_t bytes) {
+  constexpr std::size_t count = 10;
+  Random random(index);
+  json record = json::object();
+  for (std::size_t i = 0; i < count; ++i) {
+    std::string text(bytes / count - std::string_view("'field0':'',").size(), ' ');
+    for (char& letter : text) letter = static_cast<char>('a' + random.below(26));
+    record["field" + std::to_string(i)] = std::move(text);
+  }
+  return record;
 }
 
-const Documents& Documents::of(std::size_t bytes) {
-  static std::map<std::size_t, Documents> made;
-  const auto found = made.find(bytes);
+}  // namespace
+
+Documents::Documents(const Data& data) : data_(data) {
+  values_.reserve(distinct_documents);
+  for (std::size_t i = 0; i < distinct_documents; ++i) {
+    values_.push_back(data.shape == Data::Shape::people ? people(i, data.bytes)
+                                                        : fields(i, data.bytes));
+  }
+}
+
+const Documents& Documents::of(const Data& data) {
+  static std::mutex mutex;
+  static std::map<Data, Documents> made;
+  const std::lock_guard lock(mutex);
+  const auto found = made.find(data);
   if (found != made.end()) return found->second;
-  return made.emplace(bytes, Documents(bytes)).first->second;
+  return made.emplace(data, Documents(data)).first->second;
+}
+
+std::string Documents::name() const {
+  return std::string(data_.shape == Data::Shape::people ? "people" : "fields") + "-" +
+         std::to_string(data_.bytes) + "-" + std::to_string(data_.entries);
+}
+
+std::string Documents::key(std::size_t index) {
+  std::string key("user/00000000");
+  for (std::size_t place = key.size(); index > 0; index /= 10) {
+    key[--place] = static_cast<char>('0' + index % 10);
+  }
+  return key;
 }
 
 }  // namespace bench

@@ -1,37 +1,44 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
-
 #include <cstddef>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
+
+#include "scale.hpp"
 
 namespace bench {
 
 using json = nlohmann::json;
 
-/// The keys and documents of one database; the same for both sides of a comparison.
+/// The keys and documents of one database; the same for all peers.
 class Documents {
  public:
-  /// The documents whose JSON text has `bytes` bytes; made once and kept.
-  static const Documents& of(std::size_t bytes);
+  /// Those of a database; made once and kept.
+  /// Threads: any.
+  static const Documents& of(const Data& data);
 
-  /// How many entries a database has.
-  [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
-  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  /// How many entries the database has.
+  [[nodiscard]] std::size_t size() const noexcept { return data_.entries; }
+  [[nodiscard]] std::size_t bytes() const noexcept { return data_.bytes; }
 
-  /// `user/00001234`, in the order of the keys.
-  [[nodiscard]] const std::string& key(std::size_t index) const { return keys_[index]; }
+  /// Tells the database from others: a name for a file.
+  [[nodiscard]] std::string name() const;
+
+  /// `user/00001234`: the order of the indices is that of the keys. Any index is allowed, so that a
+  /// database can grow.
+  [[nodiscard]] static std::string key(std::size_t index);
+
+  /// There are some hundreds; they come round again.
   [[nodiscard]] const json& value(std::size_t index) const {
     return values_[index % values_.size()];
   }
 
  private:
-  explicit Documents(std::size_t bytes);
+  explicit Documents(const Data& data);
 
-  std::size_t bytes_;
-  std::vector<std::string> keys_;
-  std::vector<json> values_;  ///< Some; they come round again.
+  Data data_;
+  std::vector<json> values_;
 };
 
 }  // namespace bench

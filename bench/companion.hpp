@@ -1,0 +1,49 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <span>
+#include <string>
+
+#include "peer.hpp"
+#include "scale.hpp"
+
+namespace bench {
+
+/// Another process, for rows that take two: this program once more, with a verb that says what to
+/// do with a database.
+///
+///   hold    has it open, and has read one entry
+///   write   stores one of the first 1,000 entries, a thousand times a second
+///   memory  opens it and says how many bytes that took: of the heap, and of resident memory
+///
+/// It goes on until this object is gone.
+class Companion {
+ public:
+  /// Returns when the other process is ready. Throws: std::runtime_error, when it failed.
+  Companion(const std::string& verb, const Peer& peer, const std::string& directory,
+            const Data& data);
+  ~Companion() noexcept;
+  Companion(const Companion&) = delete;
+  Companion& operator=(const Companion&) = delete;
+  Companion(Companion&&) = delete;
+  Companion& operator=(Companion&&) = delete;
+
+  /// What it said when it was ready.
+  [[nodiscard]] const std::string& answer() const noexcept { return answer_; }
+
+ private:
+  void end() noexcept;
+
+  pid_t process_ = -1;
+  int pipe_ = -1;  ///< To its standard input, whose end tells it to go.
+  std::string answer_;
+};
+
+/// Whether these are the arguments of such a process.
+bool is_companion(std::span<char* const> arguments);
+
+/// Is one. Returns the exit code.
+int be_companion(std::span<char* const> arguments);
+
+}  // namespace bench

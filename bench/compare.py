@@ -1,106 +1,171 @@
 #!/usr/bin/env python3
-"""Runs kvstore-bench and prints what kvstore costs beside SQLite written by hand.
+"""Prints what kvstore costs beside its peers: a table of all rows, or of the claims.
 
-usage: compare.py BINARY [--filter REGEX] [--repetitions N] [--seconds S] [--json FILE] [--strict]
-       compare.py --read FILE [--strict]
+usage: compare.py RESULTS                    the table
+       compare.py RESULTS --claims [REGEX]   each claim with its bound, and whether it holds
+       compare.py --filter-of [REGEX]        the benchmarks that these claims need, for a filter
 
-Both sides of a row run several times in random order, so that a busy machine disturbs them alike;
-the table shows the medians. "ratio" is kvstore / by hand in elapsed time, "cpu" in processor time of
-the whole process, background threads included. --strict exits with 1 when a ratio exceeds its
-target.
+All are ratios of medians, kvstore / a peer: below 1 kvstore is better. "cpu" is the ratio of the
+processor time of the whole process, background threads included, to that of SQLite by hand. With
+claims the exit code is 1 when one does not hold, or could not be measured.
 """
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
+import re
 import sys
-import tempfile
+from typing import NamedTuple
 
-SIDES = ("kvstore", "sqlite")
-TARGETS = {"open": 1.35}
-DEFAULT_TARGET = 1.15
-VERBS = ("get", "set", "set_many", "scan", "open")
-MICROSECONDS = {"ns": 1e-3, "us": 1.0, "ms": 1e3, "s": 1e6}
+sys.dont_write_bytecode = True  # The source directory stays as it is.
+import results  # noqa: E402
 
-
-def run(binary, options, output):
-    command = [
-        binary,
-        f"--benchmark_out={output}",
-        "--benchmark_out_format=json",
-        f"--benchmark_repetitions={options.repetitions}",
-        f"--benchmark_min_time={options.seconds}",
-        "--benchmark_enable_random_interleaving=true",
-        f"--benchmark_filter={options.filter}",
-    ]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+OURS = "kvstore"
+FASTEST = "fastest peer"
+BY_HAND = "sqlite"
+SIZES = {"115 B": 115, "2 KB": 2048}
 
 
-def medians(report):
-    """{row: {side: (elapsed, processor)}} in microseconds; a row is a name without its side."""
-    samples = {}
-    for result in report["benchmarks"]:
-        if result.get("run_type") == "aggregate" or result.get("error_occurred"):
-            continue
-        verb, side, *rest = result["run_name"].split("/")
-        rest = [part for part in rest if part not in ("process_time", "real_time")]
-        unit = MICROSECONDS[result["time_unit"]]
-        times = samples.setdefault("/".join([verb, *rest]), {}).setdefault(side, [])
-        times.append((result["real_time"] * unit, result["cpu_time"] * unit))
-    return {
-        row: {side: tuple(map(statistics.median, zip(*times))) for side, times in sides.items()}
-        for row, sides in samples.items()
-    }
+class Claim(NamedTuple):
+    name: str
+    row: str
+    against: str         # a peer, or FASTEST
+    bound: float         # the largest ratio, or the largest difference
+    what: str = "us"     # or a counter
+    difference: bool = False
 
 
-def place(row):
-    """Where a row stands in the table: by verb, then by size."""
-    verb, size, *variant = row.split("/")
-    return (VERBS.index(verb) if verb in VERBS else len(VERBS), verb, int(size), variant)
+def sized(name, row, against, bound, **more):
+    """The same claim for each size of documents."""
+    return [Claim(name.format(size), row.format(size_in_bytes), against, bound, **more)
+            for size, size_in_bytes in SIZES.items()]
 
 
-def table(rows):
-    """Lines of text, and whether every row is within its target."""
-    lines = [f"{'row':<22}{'kvstore µs':>12}{'by hand µs':>12}{'ratio':>8}{'cpu':>8}{'target':>8}"]
-    within = True
-    for row, sides in sorted(rows.items(), key=lambda item: place(item[0])):
-        if not all(side in sides for side in SIDES):
-            continue
-        ours, theirs = (sides[side] for side in SIDES)
-        ratio, processor = ours[0] / theirs[0], ours[1] / theirs[1]
-        target = TARGETS.get(row.split("/")[0], DEFAULT_TARGET)
-        mark = "" if ratio <= target else "  over"
-        within &= ratio <= target
-        lines.append(
-            f"{row:<22}{ours[0]:>12.3f}{theirs[0]:>12.3f}{ratio:>8.2f}{processor:>8.2f}"
-            f"{target:>8.2f}{mark}"
-        )
-    return lines, within
+CLAIMS = [
+    *sized("get hot {}", "get/hot/{}", FASTEST, 1.0),
+    *sized("get_shared hot {}", "get_shared/hot/{}", FASTEST, 1.0),
+    *sized("get hot {}, 4 threads", "get/hot/{}/threads:4", FASTEST, 1.0),
+    *sized("get uniform {}, data 10 x the cache", "get/far/{}", BY_HAND, 1.0),
+    Claim("get at a pointer 20 KB, uncached", "get_at/uncached/20480", BY_HAND, 1.0),
+    *sized("scan {}", "scan/{}", FASTEST, 1.0),
+    *sized("set normal {}", "set/normal/{}", BY_HAND, 1.0),
+    *sized("set normal {}, p99.9", "set/normal/{}", BY_HAND, 1.0, what="p99.9_us"),
+    *sized("set full {}", "set/full/{}", BY_HAND, 1.15),
+    *sized("set full {}, 16 threads", "set/full/{}/threads:16", BY_HAND, 1.0),
+    *sized("set full {}, 16 threads, LevelDB", "set/full/{}/threads:16", "leveldb", 1.0),
+    *sized("load {}", "load/{}", BY_HAND, 1.15),
+    *sized("mixed 95/5 {}", "mixed/95_5/{}", FASTEST, 1.0),
+    *sized("mixed 95/5 {}, 2 threads", "mixed/95_5/{}/threads:2", FASTEST, 1.0),
+    *sized("mixed 95/5 {}, 4 threads", "mixed/95_5/{}/threads:4", FASTEST, 1.0),
+    *sized("open, get, close {}", "open/alone/{}", BY_HAND, 1.35),
+    *sized("open, get, close {}, held by another process", "open/held/{}", BY_HAND, 1.35),
+    Claim("memory of an opened store, KiB above SQLite", "memory/opened/115", BY_HAND, 256,
+          what="heap_kib", difference=True),
+    # What README.md shows.
+    *sized("README: get, hot {}", "get/hot/{}", BY_HAND, 1.15),
+    *sized("README: get, uniform {}", "get/uniform/{}", BY_HAND, 1.15),
+    *sized("README: set, full {}", "set/full/{}", BY_HAND, 1.15),
+    *sized("README: set, normal {}", "set/normal/{}", BY_HAND, 1.15),
+    *sized("README: set_many {}", "set_many/{}", BY_HAND, 1.15),
+    *sized("README: scan {}", "scan/{}", BY_HAND, 1.15),
+    *sized("README: open, get, close {}", "open/alone/{}", BY_HAND, 1.35),
+    Claim("whole process, older Python", "process/100", "python", 1.0),
+]
+
+
+def chosen(pattern):
+    return [claim for claim in CLAIMS if re.search(pattern, claim.name)]
+
+
+def filter_of(claims):
+    """A regular expression for the benchmarks that the claims need, of all their peers."""
+    alternatives = set()
+    for claim in claims:
+        row, _, threads = claim.row.partition("/threads:")
+        peers = "[a-z]+" if claim.against == FASTEST else f"({OURS}|{claim.against})"
+        end = f"threads:{threads}" if threads else "(threads:1)?"
+        alternatives.add(f"^{row}/{peers}/(iterations:1/)?[a-z_/]*{end}$")
+    return "|".join(sorted(alternatives))
+
+
+def fastest(times):
+    """The fastest of the others, None when there are none."""
+    others = [peer for peer in times if peer != OURS]
+    return min(others, key=times.get) if others else None
+
+
+def figure(claim, rows):
+    """The peer and the ratio or difference, or None when something was not measured."""
+    times = results.medians(rows, claim.what).get(claim.row, {})
+    peer = fastest(times) if claim.against == FASTEST else claim.against
+    if peer not in times or OURS not in times:
+        return None
+    ours, theirs = times[OURS], times[peer]
+    return peer, ours - theirs if claim.difference else ours / theirs
+
+
+def print_claims(claims, rows):
+    width = max(len(claim.name) for claim in claims)
+    print(f"{'claim':<{width}}  {'beside':<8}{'figure':>9}{'bound':>8}")
+    all_hold = True
+    for claim in claims:
+        found = figure(claim, rows)
+        holds = found is not None and found[1] <= claim.bound
+        all_hold &= holds
+        peer, shown = ("", "-") if found is None else (found[0], f"{found[1]:.3g}")
+        verdict = "holds" if holds else "not measured" if found is None else "BROKEN"
+        print(f"{claim.name:<{width}}  {peer:<8}{shown:>9}{claim.bound:>8g}  {verdict}")
+    return all_hold
+
+
+def cell(number, form=".4g"):
+    return "-" if number is None else f"{number:{form}}"
+
+
+def ratio(values, peer):
+    return values[OURS] / values[peer] if OURS in values and values.get(peer) else None
+
+
+def print_table(rows, what):
+    """A line for each row that has this time or counter, with the ratios."""
+    medians, processor = results.medians(rows, what), results.medians(rows, "cpu_us")
+    if not medians:
+        return
+    peers = [peer for peer in results.PEERS if any(peer in row for row in medians.values())]
+    width = max(len(row) for row in medians)
+    print(f"{what:<{width}}" + "".join(f"{peer:>10}" for peer in peers) +
+          f"{'/fastest':>10}{'/by hand':>10}" + (f"{'cpu':>8}" if what == "us" else ""))
+    for row, values in medians.items():
+        cells = [f"{cell(values.get(peer)):>10}" for peer in peers]
+        cells.append(f"{cell(ratio(values, fastest(values)), '.2f'):>10}")
+        cells.append(f"{cell(ratio(values, BY_HAND), '.2f'):>10}")
+        if what == "us":
+            cells.append(f"{cell(ratio(processor.get(row, {}), BY_HAND), '.2f'):>8}")
+        print(f"{row:<{width}}" + "".join(cells))
+    print()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("binary", nargs="?")
-    parser.add_argument("--filter", default=".*", help="rows to run, a regular expression")
-    parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.3, help="least duration of a repetition")
-    parser.add_argument("--json", help="keep the raw numbers in this file")
-    parser.add_argument("--read", help="read the raw numbers from this file instead of running")
-    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("results", nargs="?")
+    parser.add_argument("--claims", nargs="?", const="", metavar="REGEX")
+    parser.add_argument("--filter-of", nargs="?", const="", metavar="REGEX")
     options = parser.parse_args()
-    if (options.binary is None) == (options.read is None):
-        parser.error("give either the binary or --read")
-    with tempfile.TemporaryDirectory() as directory:
-        output = options.read or options.json or os.path.join(directory, "bench.json")
-        if options.read is None:
-            run(options.binary, options, output)
-        with open(output, encoding="utf-8") as file:
-            report = json.load(file)
-    lines, within = table(medians(report))
-    print("\n".join(lines))
-    return 0 if within or not options.strict else 1
+    pattern = options.filter_of if options.claims is None else options.claims
+    claims = [] if pattern is None else chosen(pattern)
+    if pattern is not None and not claims:
+        parser.error(f"no claim is called {pattern}; they are:\n" +
+                     "\n".join(claim.name for claim in CLAIMS))
+    if options.filter_of is not None:
+        print(filter_of(claims))
+        return 0
+    if options.results is None:
+        parser.error("the file of the results is missing")
+    machine, rows = results.read(options.results)
+    print("\n".join(f"{key + ':':<14}{value}" for key, value in machine.items()) + "\n")
+    if options.claims is None:
+        for what in ("us", "p99.9_us", "heap_kib", "resident_kib"):
+            print_table(rows, what)
+        return 0
+    return 0 if print_claims(claims, rows) else 1
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ void opened(benchmark::State& state, const Peer& peer, const Data& data) {
     const Companion other("memory", peer, directory, data);
     std::istringstream(other.answer()) >> heap >> resident;
   }
-  state.counters["heap_bytes"] = heap;
-  state.counters["resident_bytes"] = resident;
+  constexpr double kib = 1024;
+  state.counters["heap_kib"] = heap / kib;
+  state.counters["resident_kib"] = resident / kib;
 }
 
 }  // namespace

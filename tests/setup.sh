@@ -19,6 +19,11 @@ test     | g++                   | command -v g++                               
 test     | clang++               | command -v clang++                              | clang
 test     | CMake (3.18)          | command -v cmake                                | cmake
 test     | Python (3.9)          | command -v python3                              | python3
+bench    | Google Benchmark      | pkg-config --exists benchmark                   | libbenchmark-dev
+bench    | LMDB                  | pkg-config --exists lmdb                        | liblmdb-dev
+bench    | LevelDB               | test -f /usr/include/leveldb/db.h               | libleveldb-dev
+bench    | RocksDB               | pkg-config --exists rocksdb                     | librocksdb-dev
+bench    | Matplotlib (3.6)      | /usr/bin/python3 -c "import matplotlib"         | python3-matplotlib
 lint     | clang-format          | command -v clang-format                         | clang-format
 lint     | clang-tidy            | command -v clang-tidy                           | clang-tidy
 lint     | shellcheck            | command -v shellcheck                           | shellcheck

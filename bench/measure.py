@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Runs kvstore-bench and writes what matters of its results to a file (see results.py).
+
+Each benchmark runs several times, all of them in random order, so that a busy machine disturbs all
+peers alike.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True  # The source directory stays as it is.
+import results  # noqa: E402
+
+
+def line_with(word, path):
+    with open(path, encoding="utf-8") as file:
+        return next((line.split(":", 1)[1].strip() for line in file if line.startswith(word)), "?")
+
+
+def output_of(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "?"
+
+
+def machine(options, context):
+    """What the figures depend on, beside the code."""
+    here = pathlib.Path(__file__).parent
+    named = {key: context.get(key, "?")
+             for key in ("sqlite", "lmdb", "leveldb", "rocksdb", "compiler")}
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "cpu": line_with("model name", "/proc/cpuinfo"),
+        "cores": os.cpu_count(),
+        "memory": line_with("MemTotal", "/proc/meminfo"),
+        "kernel": platform.release(),
+        "file_system": output_of("findmnt", "-no", "FSTYPE", "--target", tempfile.gettempdir()),
+        "load_before": round(os.getloadavg()[0], 2),
+        "kvstore": output_of("git", "-C", str(here), "describe", "--always", "--dirty"),
+        **named,
+        "repetitions": options.repetitions,
+        "quick": options.quick,
+    }
+
+
+def run(options):
+    with tempfile.TemporaryDirectory() as directory:
+        output = os.path.join(directory, "google.json")
+        command = [
+            options.binary,
+            f"--benchmark_out={output}",
+            "--benchmark_out_format=json",
+            f"--benchmark_repetitions={options.repetitions}",
+            f"--benchmark_min_time={options.seconds}",
+            "--benchmark_enable_random_interleaving=true",
+            f"--benchmark_filter={options.filter}",
+        ]
+        command += ["--quick"] if options.quick else []
+        command += ["--ten_million"] if options.ten_million else []
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        with open(output, encoding="utf-8") as file:
+            return json.loads(file.read() or '{"context": {}, "benchmarks": []}')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("binary")
+    parser.add_argument("results", help="the file to write")
+    parser.add_argument("--filter", default=".", help="benchmarks to run, a regular expression")
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.3, help="least duration of a repetition")
+    parser.add_argument("--quick", action="store_true", help="small, once: shows that all works")
+    parser.add_argument("--ten-million", action="store_true", help="growth up to 10^7 entries")
+    options = parser.parse_args()
+    report = run(options)
+    rows, failures = results.from_google(report)
+    results.write(options.results, machine(options, report["context"]), rows)
+    for benchmark, message in failures.items():
+        print(f"{benchmark} failed: {message}", file=sys.stderr)
+    if not rows:
+        print("no benchmark was measured", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

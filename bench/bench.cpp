@@ -51,7 +51,7 @@
 //
 // Options beside those of Google Benchmark:
 //   --quick         20 times smaller, cache included: shows in minutes that all rows work
-//   --ten_million   growth up to 10,000,000 entries: some 15 GB of disk
+//   --ten_million   growth up to 10,000,000 entries: some 25 GB of disk
 
 #include <benchmark/benchmark.h>
 

@@ -38,6 +38,7 @@ std::array<int, 2> make_pipe() {
 
 pid_t spawn(std::vector<std::string> arguments, int standard_input, int standard_output) {
   std::vector<char*> raw;
+  raw.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) raw.push_back(argument.data());
   raw.push_back(nullptr);
   posix_spawn_file_actions_t actions;

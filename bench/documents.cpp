@@ -51,6 +51,11 @@ json fields(std::size_t index, std::size_t bytes) {
   return record;
 }
 
+std::string name_of(const Data& data) {
+  const char* shape = data.shape == Data::Shape::people ? "people-" : "fields-";
+  return shape + std::to_string(data.bytes) + "-" + std::to_string(data.entries);
+}
+
 }  // namespace
 
 Documents::Documents(const Data& data) : data_(data) {
@@ -63,16 +68,16 @@ Documents::Documents(const Data& data) : data_(data) {
 
 const Documents& Documents::of(const Data& data) {
   static std::mutex mutex;
-  static std::map<Data, Documents> made;
+  static std::map<std::string, Documents> made;
   const std::lock_guard lock(mutex);
-  const auto found = made.find(data);
+  const std::string name = name_of(data);
+  const auto found = made.find(name);
   if (found != made.end()) return found->second;
-  return made.emplace(data, Documents(data)).first->second;
+  return made.emplace(name, Documents(data)).first->second;
 }
 
 std::string Documents::name() const {
-  return std::string(data_.shape == Data::Shape::people ? "people" : "fields") + "-" +
-         std::to_string(data_.bytes) + "-" + std::to_string(data_.entries);
+  return name_of(data_);
 }
 
 std::string Documents::key(std::size_t index) {

@@ -14,7 +14,7 @@ void opened(benchmark::State& state, const Peer& peer, const Data& data) {
   const std::string directory = database_to_read(peer, Documents::of(data));
   double heap = 0;
   double resident = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const Companion other("memory", peer, directory, data);
     std::istringstream(other.answer()) >> heap >> resident;
   }

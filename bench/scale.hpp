@@ -16,8 +16,6 @@ struct Data {
   std::size_t bytes = 0;    ///< Of a document's JSON text.
   std::size_t entries = 0;  ///< Units: documents.
   Shape shape = Shape::people;
-
-  auto operator<=>(const Data&) const = default;
 };
 
 /// Makes everything 20 times smaller, the cache too, so that all rows run within minutes. The

@@ -28,7 +28,7 @@ void set(State& state, Session& session, const Documents& documents, Durability 
   const auto threads = static_cast<std::size_t>(state.threads());
   for (std::size_t i = 0; i < warm_up(durability) / threads; ++i) operation();
   Latencies latencies(state);
-  for (auto _ : state) latencies.measure(operation);
+  while (state.KeepRunning()) latencies.measure(operation);
   if (state.threads() == 1) latencies.report(state);
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,9 +16,13 @@
 #include <kvstore/api.hpp>
 #include <kvstore/entry.hpp>
 #include <kvstore/item.hpp>
+#include <kvstore/options.hpp>
 #include <kvstore/reader.hpp>
 
 namespace kvstore {
+
+struct ImportOptions;
+struct ImportReport;
 
 /// What can be asked and changed.
 ///
@@ -126,6 +131,9 @@ class KVSTORE_API Keyspace : public Reader {
   ~Keyspace() noexcept = default;
 
  private:
+  friend KVSTORE_API ImportReport import_jsonl(Keyspace& to, std::istream& from,
+                                               const ImportOptions& how, const Progress& progress);
+
   using ItemSink = std::function<void(std::string_view key, const json& value,
                                       const std::optional<Time>& expires_at)>;
   using NextItem = std::function<bool(const ItemSink&)>;

@@ -130,6 +130,24 @@ std::size_t KVStore::purge_expired() {
   return total;
 }
 
+void KVStore::backup(const std::filesystem::path& to, const Progress& progress) const {
+  session().store().backup(to, progress);
+}
+
+void KVStore::compact() {
+  session().store().compact();
+}
+
+SalvageReport KVStore::salvage(const std::filesystem::path& to, const Progress& progress) const {
+  const internal::Store& store = session().store();
+  const std::string path = session().store().path();
+  if (path.empty()) {
+    throw Error(ErrorCode::unsupported,
+                "a store in memory has no file to salvage from; use backup()");
+  }
+  return kvstore::salvage(path, to, store.options(), progress);
+}
+
 Report KVStore::check() const {
   return session().store().check();
 }

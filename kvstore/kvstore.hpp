@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include <kvstore/api.hpp>
+#include <kvstore/archive.hpp>
 #include <kvstore/change.hpp>
 #include <kvstore/collection.hpp>
 #include <kvstore/entry.hpp>
@@ -16,6 +17,7 @@
 #include <kvstore/keyspace.hpp>
 #include <kvstore/migration.hpp>
 #include <kvstore/options.hpp>
+#include <kvstore/salvage.hpp>
 #include <kvstore/snapshot.hpp>
 #include <kvstore/stats.hpp>
 #include <kvstore/transaction.hpp>
@@ -119,7 +121,34 @@ class KVSTORE_API KVStore : public Keyspace {
   /// entries, purged or not; writes with a ttl remove some along the way.
   std::size_t purge_expired();
 
-  /// Reads everything and reports what is damaged.
+  /// Copies one moment of the store into a file, which is a store then, while all go on reading and
+  /// writing. The copy is checked, pages and checksums, made durable, and takes its place in one
+  /// step, so that a backup made earlier stays whole until then. It has no log beside it. The
+  /// store's own log keeps what is written meanwhile.
+  ///
+  /// `to`: nothing, or a store that nobody has open. Its permissions are `Options::file_mode`. A
+  /// process that is killed leaves a file "….kvstore-part", which the next backup overwrites.
+  /// Progress: pages copied; the check follows them. The callback may use the store, not close it.
+  /// Throws: misuse (onto itself), not_found, not_a_store, newer_format (what is at `to`), conflict
+  /// (the log of another database is beside it), corrupt (this store is damaged, or what is at
+  /// `to`), busy (`to` is open or being written), full, read_only (the directory), unsupported,
+  /// io, cancelled. What was at `to` is there then, unchanged.
+  void backup(const std::filesystem::path& to, const Progress& progress = {}) const;
+
+  /// Gives the room of erased entries back to the file system. Needs room for twice the entries
+  /// meanwhile, and holds the write lock; others read on. Then waits for the log to be moved into
+  /// the file, for at most `Options::busy_timeout`: with a very large store, or while a snapshot or
+  /// a reader of another process keeps the log, the file gets smaller somewhat later.
+  /// Throws: busy, read_only, full, io, misuse.
+  void compact();
+
+  /// Copies what is undamaged into a new store. Where a file no longer opens, use the function of
+  /// this name, which says more. Throws: what it throws; unsupported, for a store in memory.
+  [[nodiscard]] SalvageReport salvage(const std::filesystem::path& to,
+                                      const Progress& progress = {}) const;
+
+  /// Reads everything and reports what is damaged: pages, tables, every checksum and value, expired
+  /// ones included, and the keys that a damaged index hides.
   [[nodiscard]] Report check() const;
 
   [[nodiscard]] Stats stats() const;

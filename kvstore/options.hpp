@@ -10,6 +10,10 @@
 
 namespace kvstore {
 
+/// Told now and then how far a long call has come; false stops it with Error `cancelled`.
+/// `total` is 0 where it cannot be known. Units: bytes. Threads: called on that of the call.
+using Progress = std::function<bool(std::uint64_t done, std::uint64_t total)>;
+
 /// What an acknowledged write survives.
 enum class Durability : std::uint8_t {
   full,   ///< The death of the process and power loss.

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <initializer_list>
+#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,6 +14,7 @@
 #include <kvstore/api.hpp>
 #include <kvstore/cursor.hpp>
 #include <kvstore/entry.hpp>
+#include <kvstore/options.hpp>
 #include <kvstore/typed.hpp>
 
 namespace kvstore {
@@ -130,6 +132,9 @@ class KVSTORE_API Reader {
   [[nodiscard]] bool moved_from() const noexcept { return session_ == nullptr; }
 
  private:
+  friend KVSTORE_API std::size_t export_jsonl(const Reader& from, std::ostream& to, Range range,
+                                              const Progress& progress);
+
   template <class Keys>
   std::vector<std::optional<json>> get_each(const Keys& keys) const;
 

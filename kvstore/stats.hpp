@@ -31,7 +31,7 @@ struct Stats {
   bool engine_has_wal_reset_bug = false;
 };
 
-/// One thing that `KVStore::check` found wrong.
+/// One thing that `KVStore::check` or `salvage` found wrong.
 struct Problem {
   std::string key{};   ///< The damaged key; empty when the damage is not of one entry.
   std::string what{};  ///< What is wrong.

@@ -166,6 +166,21 @@ TEST_F(Damage, IsReportedByCheckWithTheKey) {
   EXPECT_EQ(keys, std::vector<std::string>{"key7"});
 }
 
+TEST_F(Damage, OfAnExpiredEntryIsReportedByCheck) {
+  rot("value = replace(value, '7', '8'), expires_at = '1999-01-01 00:00:00.000'");
+  const Report report = KVStore(file_, {.clock = clock_.source()}).check();
+  ASSERT_EQ(report.problems.size(), 1U);
+  EXPECT_EQ(report.problems[0].key, "key7");
+  EXPECT_EQ(report.entries, values_.size());
+}
+
+TEST_F(Damage, OfTheFloorOfTheRevisionsIsReportedByCheck) {
+  run_outside(file_, "UPDATE kv_floor SET revision = 'text'");
+  const Report report = KVStore(file_, {.clock = clock_.source()}).check();
+  ASSERT_EQ(report.problems.size(), 1U);
+  EXPECT_NE(report.problems[0].what.find("kv_floor"), std::string::npos);
+}
+
 TEST_F(Damage, IsMendedBySettingTheEntryAgain) {
   rot("value = replace(value, '7', '8')");
   KVStore store(file_, {.clock = clock_.source()});

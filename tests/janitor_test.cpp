@@ -4,6 +4,7 @@
 #include <chrono>
 #include <latch>
 #include <stdexcept>
+#include <thread>
 
 #include <kvstore/internal/janitor.hpp>
 
@@ -84,6 +85,43 @@ TEST(Janitor, DoesNotKeepAWriterWaitingPastItsDeadline) {
   janitor.wake();
   janitor.wait(std::chrono::steady_clock::now());
   over.count_down();
+  janitor.stop();
+}
+
+TEST(Janitor, FinishesWithAnAttemptThatBeganAfterTheCall) {
+  std::latch begun(1);
+  std::latch go_on(1);
+  std::atomic<int> runs{0};
+  Janitor janitor(
+      [&] {
+        if (++runs == 1) {
+          begun.count_down();
+          go_on.wait();
+        }
+        return Tidied::done;
+      },
+      {});
+  janitor.wake();
+  begun.wait();
+  std::thread caller([&] { janitor.finish(no_deadline); });
+  // The call may come while the first attempt runs or after it; it needs one of its own.
+  go_on.count_down();
+  caller.join();
+  EXPECT_EQ(runs, 2);
+  janitor.stop();
+}
+
+TEST(Janitor, FinishesOnlyWhenAllIsDone) {
+  std::atomic<int> runs{0};
+  Janitor janitor([&] { return ++runs < 3 ? Tidied::incomplete : Tidied::done; }, {});
+  janitor.finish(no_deadline);
+  EXPECT_EQ(runs, 3);
+  janitor.stop();
+}
+
+TEST(Janitor, FinishesAtItsDeadline) {
+  Janitor janitor([] { return Tidied::incomplete; }, {});
+  janitor.finish(std::chrono::steady_clock::now());
   janitor.stop();
 }
 

@@ -258,6 +258,19 @@ void obey(const Arguments& arguments) {
   }
 }
 
+/// Makes a backup at a path, and waits, to be killed, when the callback has come so many times.
+void backup(const Arguments& arguments) {
+  const KVStore store(arguments[0]);
+  int calls = std::stoi(arguments.at(2));
+  store.backup(arguments.at(1), [&](std::uint64_t /*done*/, std::uint64_t /*total*/) {
+    if (calls-- == 0) {
+      say("copying");
+      wait_for_end_of_input();
+    }
+    return true;
+  });
+}
+
 void get(const Arguments& arguments) {
   const KVStore store(arguments[0]);
   const auto value = store.get(arguments.at(1));
@@ -281,6 +294,7 @@ int main(int count, char** words) {
       {"leave-open", leave_open},
       {"announce", announce},
       {"obey", obey},
+      {"backup", backup},
       {"get", get}};
   if (count < 3) return 2;
   try {

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include <kvstore/engine/dialect.hpp>
 #include <kvstore/engine/function_ref.hpp>
+#include <kvstore/options.hpp>
 #include <kvstore/stats.hpp>
 
 /// The seam between the store and what keeps its rows. It is SQL-shaped and row-shaped: a feature
@@ -130,6 +132,12 @@ class Engine {
 
   /// Housekeeping beside readers and writers: bounds the write-ahead log.
   virtual Tidied tidy(WithWriter with_writer) = 0;
+
+  /// Copies what the transaction that is open on `source` sees into a file `to`, which is a store
+  /// then. It takes its place when it is complete, and `accept` was content with a connection to
+  /// it. Throws: see `KVStore::backup`.
+  virtual void backup(Connection& source, const std::filesystem::path& to, const Progress& progress,
+                      FunctionRef<void(Connection&)> accept) = 0;
 
   /// Sizes and versions, asked over `connection`.
   virtual Stats facts(Connection& connection) = 0;

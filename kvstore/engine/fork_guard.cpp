@@ -44,6 +44,14 @@ std::uint64_t fork_generation() noexcept {
   return generation.load(std::memory_order_relaxed);
 }
 
+bool is_open_here(std::uint64_t device, std::uint64_t inode) {
+  Registry& registry = Registry::instance();
+  const std::lock_guard lock(registry.mutex);
+  return std::ranges::any_of(registry.open, [&](const Record& record) {
+    return record.device == device && record.inode == inode;
+  });
+}
+
 OpenFile::OpenFile(std::uint64_t device, std::uint64_t inode)
     : device_(device), inode_(inode), generation_(fork_generation()) {
   Registry& registry = Registry::instance();

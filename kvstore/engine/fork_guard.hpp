@@ -9,6 +9,9 @@ namespace kvstore::engine {
 /// Costs one load, no system call.
 std::uint64_t fork_generation() noexcept;
 
+/// Whether a store in this process has the file open.
+bool is_open_here(std::uint64_t device, std::uint64_t inode);
+
 /// Identifies an open database file for as long as it lives.
 ///
 /// POSIX locks are not inherited over `fork()`, but the engine's own record of them is, so a child

@@ -6,6 +6,7 @@
 
 #include <kvstore/engine/fork_guard.hpp>
 #include <kvstore/engine/sqlite.hpp>
+#include <kvstore/engine/sqlite_backup.hpp>
 #include <kvstore/engine/sqlite_connection.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
 #include <kvstore/engine/sqlite_schema.hpp>
@@ -84,6 +85,11 @@ class MemoryEngine final : public Engine {
     return Need::none;
   }
   Tidied tidy(WithWriter /*with_writer*/) override { return Tidied::done; }
+  void backup(Connection& source, const std::filesystem::path& to, const Progress& progress,
+              FunctionRef<void(Connection&)> accept) override {
+    back_up(static_cast<SqliteConnection&>(source).handle(), name_, {}, to, options_, progress,
+            accept);
+  }
   Stats facts(Connection& connection) override { return sizes(connection); }
   std::vector<std::string> defects(Connection& connection) override {
     return all_defects(connection, name_);
@@ -177,6 +183,16 @@ class FileEngine final : public Engine {
       checkpoint_.emplace(file_.open(options_), file_.open(options_), index_, file_.name());
     }
     return checkpoint_->run(with_writer);
+  }
+
+  void backup(Connection& source, const std::filesystem::path& to, const Progress& progress,
+              FunctionRef<void(Connection&)> accept) override {
+    back_up(static_cast<SqliteConnection&>(source).handle(), file_.name(), file_.id(), to, options_,
+            progress, [&](Connection& copy) {
+              // A file that is read without locks tells here that somebody wrote it meanwhile.
+              source.run("SELECT 1 FROM kv_floor");
+              accept(copy);
+            });
   }
 
   Stats facts(Connection& connection) override {

@@ -329,6 +329,16 @@ Database DatabaseFile::open_immutable(const Options& options) const {
   return database;
 }
 
+Database open_unshared(const std::string& path) {
+  const std::string name = in_quotes(path);
+  Database database =
+      open_handle(uri(path, "nolock=1"), SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, name);
+  // Whoever fills it makes it durable at the end.
+  execute(database.get(), "PRAGMA journal_mode = MEMORY", name);
+  execute(database.get(), "PRAGMA synchronous = OFF", name);
+  return database;
+}
+
 Database open_memory(const Options& options) {
   const std::string name = "\":memory:\"";
   Database database = open_handle(

@@ -76,6 +76,10 @@ class DatabaseFile {
   std::optional<FileId> found_{};
 };
 
+/// Opens a file that nobody else knows, to be filled by a copy: without locks, and with nothing to
+/// roll back to.
+Database open_unshared(const std::string& path);
+
 /// Opens a hardened connection to a database in memory.
 Database open_memory(const Options& options);
 

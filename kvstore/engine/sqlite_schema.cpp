@@ -319,11 +319,16 @@ std::vector<std::string> schema_defects(sqlite3* database, const std::string& na
                         " has another definition");
     }
   }
-  int floors = 0;
   if (contents.find("kv_floor") != nullptr) {
-    execute(database, "SELECT count(*) FROM kv_floor", name,
-            [&](sqlite3_stmt* row) { floors = sqlite3_column_int(row, 0); });
-    if (floors != 1) defects.emplace_back("the table kv_floor does not hold exactly one row");
+    int rows = 0;
+    bool sound = true;
+    execute(database, "SELECT revision FROM kv_floor", name, [&](sqlite3_stmt* row) {
+      ++rows;
+      sound = sound && sqlite3_column_type(row, 0) == SQLITE_INTEGER;
+    });
+    if (rows != 1 || !sound) {
+      defects.emplace_back("the table kv_floor does not hold exactly one whole number");
+    }
   }
   return defects;
 }

@@ -17,13 +17,17 @@ Janitor::~Janitor() noexcept {
   stop();
 }
 
+void Janitor::ask() {
+  if (stopping_) return;
+  if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
+  asked_ = true;
+  changed_.notify_all();
+}
+
 void Janitor::wake() noexcept {
   try {
     const std::lock_guard lock(mutex_);
-    if (stopping_) return;
-    if (!thread_.joinable()) thread_ = std::thread([this] { loop(); });
-    asked_ = true;
-    changed_.notify_all();
+    ask();
   } catch (...) {
     report(on_error_);
   }
@@ -39,6 +43,13 @@ void Janitor::wait(std::chrono::steady_clock::time_point deadline) {
   if (!asked_ || rest_ > milliseconds::zero()) return;
   changed_.wait_until(lock, deadline,
                       [this, seen = attempts_] { return stopping_ || attempts_ != seen; });
+}
+
+void Janitor::finish(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  ask();
+  again_ = running_;
+  changed_.wait_until(lock, deadline, [this] { return stopping_ || !asked_; });
 }
 
 void Janitor::stop() noexcept {
@@ -59,13 +70,15 @@ void Janitor::loop() noexcept {
       changed_.wait(lock);
       continue;
     }
+    running_ = true;
     lock.unlock();
     const engine::Tidied tidied = attempt();
     lock.lock();
+    running_ = false;
     ++attempts_;
     changed_.notify_all();
     if (tidied == engine::Tidied::done) {
-      asked_ = false;
+      asked_ = std::exchange(again_, false);
       rest_ = milliseconds::zero();
     } else {
       rest_ = std::clamp(rest_ * 2, shortest_rest, longest_rest);

@@ -30,6 +30,10 @@ class Janitor {
   /// vain.
   void wait(std::chrono::steady_clock::time_point deadline);
 
+  /// Asks for an attempt, and waits until one that began after this call has done all there was,
+  /// but not past `deadline`.
+  void finish(std::chrono::steady_clock::time_point deadline);
+
   /// Whether the caller is the error handler of an attempt.
   [[nodiscard]] bool is_this_thread();
 
@@ -37,6 +41,7 @@ class Janitor {
   void stop() noexcept;
 
  private:
+  void ask();
   void loop() noexcept;
   engine::Tidied attempt() noexcept;
 
@@ -44,7 +49,8 @@ class Janitor {
   std::function<void(std::exception_ptr)> on_error_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool asked_ = false, stopping_ = false;
+  bool asked_ = false, running_ = false, stopping_ = false;
+  bool again_ = false;  ///< Asked for during an attempt that may have begun too early.
   std::uint64_t attempts_ = 0;
   std::chrono::milliseconds rest_{0};
   std::thread thread_;

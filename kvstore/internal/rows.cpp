@@ -109,7 +109,7 @@ Value optional_text(const std::optional<Timestamp>& time) {
 class Fields {
  public:
   Fields(const Writing::Item& item, Time now, Revision revision)
-      : updated_at_(now), revision_(revision) {
+      : updated_at_(item.updated_at.value_or(now)), revision_(revision) {
     if (item.expires_at) expires_at_.emplace(*item.expires_at);
     const Value expires_at = optional_text(expires_at_);
     values_ = {item.key,
@@ -471,26 +471,104 @@ std::optional<Time> Writing::expiry(const SetOptions& how) {
   return internal::expiry(clock.now(), *how.ttl);
 }
 
-void inspect(const Reading& reading,
-             engine::FunctionRef<void(std::string_view key, const std::string& problem)> on_row) {
+void Writing::restore(engine::Row row) {
+  connection.run(statements.put, row);
+  raise_floor(number_of(row[4]));
+  changes_.note_many();
+}
+
+bool Writing::has_row(std::string_view key) const {
+  bool found = false;
+  connection.run(statements.revision_of, std::array{Value(key)}, [&](Row) {
+    found = true;
+    return false;
+  });
+  return found;
+}
+
+std::size_t Writing::count_rows() const {
+  std::int64_t rows = 0;
+  connection.run(statements.count_rows, {}, [&](Row row) {
+    rows = number_of(row[0]);
+    return false;
+  });
+  return static_cast<std::size_t>(rows);
+}
+
+bool has_checksum(Row row) noexcept {
+  return !is_null(row[5]);
+}
+
+std::string problem_of(Row row) {
+  if (!std::holds_alternative<std::string_view>(row[0])) return "a row has a key that is not text";
+  const std::string_view key = text_of(row[0]);
+  const Columns columns(row.subspan(1));
+  try {
+    static_cast<void>(verified(key, columns).parsed());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  if (!is_null(columns.revision) && !std::holds_alternative<std::int64_t>(columns.revision)) {
+    return "the revision of " + engine::in_quotes(key) +
+           ", which another program wrote, is no whole number; set the entry again";
+  }
+  return "";
+}
+
+void inspect(const Reading& reading, OnInspected on_row) {
   reading.connection.run(statements.every_row, {}, [&](Row row) {
-    const std::string_view key = text_of(row[0]);
-    std::string problem;
-    try {
-      if (!std::holds_alternative<std::string_view>(row[0])) {
-        problem = "a row has a key that is not text";
-      } else {
-        const Columns columns(row.subspan(1));
-        static_cast<void>(verified(key, columns).parsed());
-        if (!is_null(columns.revision) && !std::holds_alternative<std::int64_t>(columns.revision)) {
-          problem = "the revision of " + engine::in_quotes(key) +
-                    ", which another program wrote, is no whole number; set the entry again";
-        }
-      }
-    } catch (const Error& error) {
-      problem = error.what();
-    }
-    on_row(key, problem);
+    on_row(text_of(row[0]), problem_of(row));
+    return true;
+  });
+}
+
+namespace {
+
+std::string problem_of_key(const Reading& reading, std::string_view key) {
+  std::string problem = engine::in_quotes(key) + " is in the index of the keys, but has no row";
+  try {
+    reading.connection.run(statements.find, std::array{Value(key)}, [&](Row row) {
+      problem = problem_of(std::array{Value(key), row[0], row[1], row[2], row[3], row[4]});
+      return false;
+    });
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::corrupt) throw;
+    problem = "the entry " + engine::in_quotes(key) +
+              " stands on a damaged page; restore it from a backup, or set it again";
+  }
+  return problem;
+}
+
+}  // namespace
+
+void inspect_by_key(const Reading& reading, OnInspected on_row) {
+  constexpr std::int64_t page = 256;
+  std::string next;
+  std::vector<std::string> keys;
+  do {
+    keys.clear();
+    reading.connection.run(statements.keys_from, std::array{Value(next), Value(page)},
+                           [&](Row row) {
+                             keys.emplace_back(text_of(row[0]));
+                             return true;
+                           });
+    for (const std::string& key : keys) on_row(key, problem_of_key(reading, key));
+    if (!keys.empty()) next = keys.back() + '\x01';  // no key holds a NUL byte
+  } while (keys.size() == page);
+}
+
+void inspect_hidden(const Reading& reading, OnInspected on_row) {
+  reading.connection.run(statements.hidden_rows, {}, [&](Row row) {
+    on_row(text_of(row[0]), "the entry " + engine::in_quotes(text_of(row[0])) +
+                                " is not found by its key, because the index of the keys is "
+                                "damaged; salvage() rescues it");
+    return true;
+  });
+}
+
+void refuse_damage(const Reading& reading) {
+  reading.connection.run(statements.every_row, {}, [&](Row row) {
+    verified(text_of(row[0]), Columns(row.subspan(1)));
     return true;
   });
 }

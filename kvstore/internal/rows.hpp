@@ -79,6 +79,7 @@ class Writing : public Reading {
   struct Item {
     std::string_view key{}, text{};
     std::optional<Time> expires_at{};
+    std::optional<Time> updated_at{};  ///< Absent: now.
   };
 
   /// Stores an item. Returns its revision, later than every one the key ever had.
@@ -95,6 +96,19 @@ class Writing : public Reading {
   /// Gives a row another expiry, and nothing else.
   void touch(std::string_view key, std::optional<Time> expires_at);
 
+  /// Stores a row of another store as it is, with its revision, times and checksum. A row of this
+  /// key stays, if its revision is not lower.
+  void restore(engine::Row row);
+
+  /// Whether a key has a row, expired or not.
+  [[nodiscard]] bool has_row(std::string_view key) const;
+
+  /// How many rows there are, expired ones included.
+  [[nodiscard]] std::size_t count_rows() const;
+
+  /// No revision up to this one is given out from now on.
+  void raise_floor(Revision revision);
+
   /// Removes at most `limit` expired rows; returns how many there were.
   std::size_t purge(std::size_t limit);
 
@@ -110,7 +124,6 @@ class Writing : public Reading {
  private:
   Revision next_revision(Revision at_least);
   Revision floor();
-  void raise_floor(Revision revision);
   Revision stored_revision(std::string_view key);
   Revision put_after_stored(const Item& item);
   void sweep_sometimes(const Item& item);
@@ -126,9 +139,27 @@ class Writing : public Reading {
   std::optional<Revision> floor_{}, newest_place_{};
 };
 
-/// Reads every row there is, also expired and damaged ones. `on_row` gets the key, and what is
-/// wrong with the row; empty when nothing is.
-void inspect(const Reading& reading,
-             engine::FunctionRef<void(std::string_view key, const std::string& problem)> on_row);
+/// Whether this library wrote a row, given by all its columns in the order of the table.
+bool has_checksum(engine::Row row) noexcept;
+
+/// What is wrong with a row, given by all its columns in the order of the table; empty when nothing
+/// is.
+std::string problem_of(engine::Row row);
+
+/// Gets the key of a row, and what is wrong with it; empty when nothing is.
+using OnInspected = engine::FunctionRef<void(std::string_view key, const std::string& problem)>;
+
+/// Reads every row there is, also expired and damaged ones.
+void inspect(const Reading& reading, OnInspected on_row);
+
+/// The same by way of the index of the keys, and past what cannot be read: damage to the pages of
+/// the table ends an ordinary inspection, but not this one. Slower.
+void inspect_by_key(const Reading& reading, OnInspected on_row);
+
+/// Names the rows that no read finds by their key, because the index of the keys is damaged.
+void inspect_hidden(const Reading& reading, OnInspected on_row);
+
+/// Throws: corrupt, when a row, expired or not, does not have its checksum.
+void refuse_damage(const Reading& reading);
 
 }  // namespace kvstore::internal

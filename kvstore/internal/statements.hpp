@@ -33,6 +33,14 @@ struct Statements {
       "SELECT key, CASE WHEN revision <> 0 THEN NULL ELSE value END, "
       "CASE WHEN revision <> 0 THEN NULL ELSE updated_at END, expires_at, revision FROM kv";
 
+  /// Read in the index of the keys alone.
+  std::string_view keys_from = "SELECT key FROM kv WHERE key >= $1 ORDER BY key LIMIT $2";
+
+  /// The revision makes it read the table, to compare it with the index of the keys.
+  std::string_view hidden_rows =
+      "SELECT key, revision FROM kv AS a WHERE NOT EXISTS "
+      "(SELECT 1 FROM kv AS b WHERE b.key = a.key)";
+
   // Expired entries are few, and their index finds them without a look at the others.
   std::string_view keys =
       "SELECT key FROM kv WHERE key >= $1 AND key < $2 AND key NOT IN "
@@ -117,6 +125,12 @@ struct Statements {
       "SELECT expires_at FROM kv_lease WHERE key = $1 AND expires_at > $2 AND expires_at <= $3";
 
   std::string_view end_lease = "DELETE FROM kv_lease WHERE key = $1 AND owner = $2";
+
+  std::string_view count_rows = "SELECT count(*) FROM kv";
+
+  std::string_view database_list = "PRAGMA database_list";
+
+  std::string_view compact = "VACUUM";
 
   std::string_view floor = "SELECT revision FROM kv_floor";
 

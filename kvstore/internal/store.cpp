@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include <kvstore/engine/fork_guard.hpp>
@@ -16,6 +17,33 @@ std::chrono::milliseconds left(Deadline deadline) {
       std::chrono::duration_cast<std::chrono::milliseconds>(deadline - WriteQueue::Clock::now());
   return std::max(rest, std::chrono::milliseconds::zero());
 }
+
+/// Marks this thread as one that makes a backup of a store: closing the store would wait for it.
+class BackupMark {
+ public:
+  explicit BackupMark(const Store& store) noexcept : store_(store), outer_(innermost) {
+    innermost = this;
+  }
+  ~BackupMark() noexcept { innermost = outer_; }
+  BackupMark(const BackupMark&) = delete;
+  BackupMark& operator=(const BackupMark&) = delete;
+  BackupMark(BackupMark&&) = delete;
+  BackupMark& operator=(BackupMark&&) = delete;
+
+  static bool is_on_this_thread(const Store& store) noexcept {
+    const BackupMark* mark = innermost;
+    while (mark != nullptr && &mark->store_ != &store) mark = mark->outer_;
+    return mark != nullptr;
+  }
+
+ private:
+  static thread_local const BackupMark* innermost;
+
+  const Store& store_;
+  const BackupMark* outer_;
+};
+
+thread_local const BackupMark* BackupMark::innermost = nullptr;
 
 }  // namespace
 
@@ -332,8 +360,11 @@ Stats Store::stats() {
 Report Store::check() {
   constexpr std::size_t most_problems = 1000;
   Report report;
+  std::set<std::string, std::less<>> named;
   const auto note = [&](std::string_view key, const std::string& what) {
-    if (report.problems.size() < most_problems) report.problems.push_back({std::string(key), what});
+    if (report.problems.size() == most_problems) return;
+    if (!key.empty() && !named.emplace(key).second) return;
+    report.problems.push_back({std::string(key), what});
   };
   // What stops one part of the inspection is a finding, and no reason to leave out the next.
   const auto inspect_part = [&](engine::FunctionRef<void()> part) {
@@ -346,6 +377,16 @@ Report Store::check() {
       note("", error.what());
     }
   };
+  const auto inspect_rows = [&](Reading& read, auto& inspect) {
+    std::size_t rows = 0;
+    inspect_part([&] {
+      inspect(read, [&](std::string_view key, const std::string& problem) {
+        ++rows;
+        if (!problem.empty()) note(key, problem);
+      });
+    });
+    return rows;
+  };
   inspect_part([&] {
     read(Span::call, [&](Reading& read) {
       inspect_part([&] {
@@ -353,15 +394,51 @@ Report Store::check() {
           note("", defect);
         }
       });
-      inspect_part([&] {
-        inspect(read, [&](std::string_view key, const std::string& problem) {
-          ++report.entries;
-          if (!problem.empty()) note(key, problem);
-        });
-      });
+      const bool sound_pages = report.ok();
+      report.entries = inspect_rows(read, inspect);
+      if (sound_pages) return;
+      report.entries = std::max(report.entries, inspect_rows(read, inspect_by_key));
+      inspect_rows(read, inspect_hidden);
     });
   });
   return report;
+}
+
+void Store::backup(const std::filesystem::path& to, const Progress& progress) {
+  // The callback may drop the last handle of this very store.
+  const std::shared_ptr<Store> self = shared_from_this();
+  const ReadPool::Loan loan = borrow_for_snapshot();
+  loan.connection().begin(engine::Access::snapshot, options_.busy_timeout);
+  const BackupMark mark(*this);
+  parts_->engine->backup(loan.connection(), to, progress,
+                         [this](engine::Connection& copy) { refuse_damage(reading(copy)); });
+}
+
+std::string Store::path() {
+  std::string path;
+  read(Span::statement, [&](Reading& read) {
+    read.connection.run(statements.database_list, {}, [&](engine::Row row) {
+      const auto* name = std::get_if<std::string_view>(&row[1]);
+      const auto* file = std::get_if<std::string_view>(&row[2]);
+      if (name != nullptr && *name == "main" && file != nullptr) path = *file;
+      return true;
+    });
+  });
+  return path;
+}
+
+void Store::compact() {
+  const Deadline deadline = deadline_of_write();
+  {
+    const Writer writer(*this, parts_->queue.wait(deadline));
+    // Sees to it that the file is still in its place, and waits for the lock.
+    writer.connection().begin(engine::Access::write, left(deadline));
+    writer.connection().rollback();
+    writer.connection().run(statements.compact);
+    parts_->mark = parts_->engine->mark();
+  }
+  // The file becomes smaller when the log is moved into it.
+  parts_->janitor.finish(WriteQueue::Clock::now() + options_.busy_timeout);
 }
 
 void Store::close() {
@@ -375,6 +452,10 @@ void Store::close() {
   if (parts_->janitor.is_this_thread()) {
     throw Error(ErrorCode::misuse, name_ + " was closed inside Options::on_background_error; " +
                                        "close it on a thread of the program");
+  }
+  if (BackupMark::is_on_this_thread(*this)) {
+    throw Error(ErrorCode::misuse, name_ + " was closed inside the progress callback of its " +
+                                       "backup; return false from it, and close the store then");
   }
   if (parts_->watcher->is_this_thread()) {
     throw Error(ErrorCode::misuse, name_ +

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -115,6 +116,12 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
 
   /// Tells `on_change` of what is committed from now on.
   std::shared_ptr<Watch> watch(std::string prefix, OnChange on_change);
+
+  void backup(const std::filesystem::path& to, const Progress& progress);
+  void compact();
+
+  /// Of the file; empty when there is none.
+  std::string path();
 
   /// Lets calls in flight finish; every later call is `misuse`.
   void close();

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <kvstore/engine/engine.hpp>
+
+/// The pages of a database file, read without SQLite, which gives up at the first that is damaged.
+/// Source: https://sqlite.org/fileformat2.html (3.40).
+namespace kvstore::engine {
+
+/// Reads single pages. What a damaged one says is believed only as far as it makes sense; nothing
+/// that it says can lead outside the file.
+class PageFile {
+ public:
+  /// Reads from a file that nobody writes, and that must stay open. Throws: io.
+  explicit PageFile(int descriptor);
+
+  /// Pages are numbered from 1 to this.
+  [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
+
+  /// All of them hold content: only files that SQLite's extensions made reserve some at the end.
+  [[nodiscard]] std::uint32_t page_bytes() const noexcept { return page_bytes_; }
+
+  /// False: there is no such page.
+  bool read(std::uint32_t number, std::string& page) const;
+
+ private:
+  int descriptor_;
+  std::uint32_t page_bytes_ = 0, count_ = 0;
+};
+
+/// Reads the records of b-trees, past damaged pages and records.
+class RecordReader {
+ public:
+  explicit RecordReader(int descriptor);
+
+  /// The columns of one record; views are valid until the callback returns.
+  using OnRecord = FunctionRef<void(Row)>;
+
+  enum class Tree : bool { table, index };
+
+  /// Calls back for every record of a tree, in no order. Returns whether all could be read. A page
+  /// that was read once is not read again, for any tree.
+  bool walk(Tree tree, std::uint32_t root, OnRecord on_record);
+
+  /// Calls back for every record on pages that look as if they belonged to a table, were not read
+  /// yet, and are not free: those below a damaged page.
+  void sweep(OnRecord on_record);
+
+  /// Whether the list of free pages is whole; if not, `sweep` brings back what was erased.
+  [[nodiscard]] bool knows_free_pages() const noexcept { return knows_free_pages_; }
+
+  /// Of the trees that were walked.
+  [[nodiscard]] std::size_t unreadable_pages() const noexcept { return unreadable_pages_; }
+  [[nodiscard]] std::size_t unreadable_records() const noexcept { return unreadable_records_; }
+
+ private:
+  enum class Kind : std::uint8_t {
+    index_interior = 2,
+    table_interior = 5,
+    index_leaf = 10,
+    table_leaf = 13
+  };
+
+  /// A page of a b-tree as its header describes it.
+  struct Node {
+    Kind kind{};
+    std::size_t header = 0;            ///< Offset of the header.
+    std::vector<std::size_t> cells{};  ///< Offsets of the cells.
+    bool damaged = false;              ///< Some of its cells are out of bounds.
+
+    [[nodiscard]] Tree tree() const noexcept {
+      return kind == Kind::table_interior || kind == Kind::table_leaf ? Tree::table : Tree::index;
+    }
+  };
+
+  void note_free_pages();
+  [[nodiscard]] bool valid(std::uint32_t number) const noexcept;
+  bool mark(std::uint32_t number);
+  std::optional<Node> node(std::uint32_t number);
+  void read_records(const Node& node, OnRecord on_record);
+  bool read_payload(Kind kind, std::size_t at);
+  bool append_overflow(std::uint32_t page, std::size_t bytes);
+  bool read_columns();
+
+  PageFile file_;
+  std::vector<bool> seen_;  ///< By page number.
+  bool knows_free_pages_ = true;
+  std::size_t unreadable_pages_ = 0, unreadable_records_ = 0;
+  std::string page_, overflow_, payload_;
+  std::vector<Value> columns_;
+};
+
+}  // namespace kvstore::engine

@@ -1,0 +1,154 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <kvstore/engine/fork_guard.hpp>
+#include <kvstore/engine/sqlite_backup.hpp>
+#include <kvstore/engine/sqlite_open.hpp>
+#include <kvstore/engine/sqlite_salvage.hpp>
+#include <kvstore/error.hpp>
+
+namespace kvstore::engine {
+namespace {
+
+constexpr std::size_t table_columns = 6;
+constexpr std::size_t oldest_columns = 3;  // of a row that an older file had before it was upgraded
+
+/// A connection to a file that may be damaged, which is left as it is.
+Database open_as_it_is(const DatabaseFile& file) {
+  const bool has_log = file.has_log();
+  try {
+    return file.open({}, has_log);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::read_only || has_log) throw;
+    return file.open_immutable({.read_only = true});
+  }
+}
+
+std::string_view text_of(const Value& value) noexcept {
+  const auto* text = std::get_if<std::string_view>(&value);
+  return text == nullptr ? std::string_view() : *text;
+}
+
+}  // namespace
+
+DamagedStore::DamagedStore(std::string_view from, const StagedFile& scratch,
+                           const Progress& progress) {
+  try {
+    copy(from, scratch, progress);
+    find_roots();
+  } catch (...) {
+    if (direct_ >= 0) close(direct_);
+    throw;
+  }
+}
+
+DamagedStore::~DamagedStore() noexcept {
+  if (direct_ >= 0) close(direct_);
+}
+
+void DamagedStore::copy(std::string_view from, const StagedFile& scratch,
+                        const Progress& progress) {
+  const DatabaseFile file(from, {.create = false});
+  std::string why;
+  try {
+    const Database database = open_as_it_is(file);
+    execute(database.get(), "BEGIN", file.name());
+    execute(database.get(), "PRAGMA user_version", file.name());  // reads no table
+    copy_pages(database.get(), file.name(), scratch, progress);
+    reader_.emplace(scratch.descriptor());
+    return;
+  } catch (const Error& error) {
+    // Whatever else SQLite says may come from the damage.
+    constexpr std::array not_of_damage = {ErrorCode::busy, ErrorCode::cancelled, ErrorCode::full};
+    if (std::ranges::find(not_of_damage, error.code()) != not_of_damage.end()) throw;
+    why = error.what();
+  }
+  if (is_open_here(file.id().device, file.id().inode)) {
+    throw Error(ErrorCode::busy, why + "; close the store and salvage the file");
+  }
+  if (file.has_log()) {
+    remarks_.emplace_back(
+        "the write-ahead log cannot be applied to a file that is damaged so; the "
+        "newest changes may be missing");
+  }
+  open_directly(file.path(), file.name(), why);
+}
+
+void DamagedStore::open_directly(const std::string& path, const std::string& name,
+                                 const std::string& why) {
+  // Closing it drops no lock: nobody in this process has it open.
+  direct_ = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (direct_ < 0) {
+    throw Error(ErrorCode::io, "cannot read " + name + ": " + std::strerror(errno));
+  }
+  remarks_.push_back(why);
+  reader_.emplace(direct_);
+}
+
+void DamagedStore::find_roots() {
+  const auto look = [&](Row row) {
+    constexpr std::size_t name = 1;
+    constexpr std::size_t root = 3;
+    constexpr std::size_t columns = 5;
+    if (row.size() != columns) return;
+    const auto* number = std::get_if<std::int64_t>(&row[root]);
+    if (number == nullptr || *number <= 0 || *number > 0xFFFF'FFFFLL) return;
+    const auto page = static_cast<std::uint32_t>(*number);
+    if (text_of(row[name]) == "kv") table_ = page;
+    if (text_of(row[name]) == "sqlite_autoindex_kv_1") keys_ = page;
+    if (text_of(row[name]) == "kv_floor") floor_ = page;
+  };
+  constexpr std::uint32_t schema = 1;
+  const bool whole = reader_->walk(RecordReader::Tree::table, schema, look);
+  if (whole && table_ == 0) {
+    throw Error(ErrorCode::not_a_store,
+                "there is nothing to salvage: the file holds the tables of "
+                "another application");
+  }
+}
+
+void DamagedStore::each_row(FunctionRef<void(Row, Place)> on_row) {
+  const auto hand_on = [&](Row row, Place place) {
+    if (row.size() < oldest_columns || row.size() > table_columns) return;
+    std::array<Value, table_columns> columns;
+    std::ranges::copy(row, columns.begin());
+    on_row(columns, place);
+  };
+  const bool whole = table_ != 0 && reader_->walk(RecordReader::Tree::table, table_,
+                                                  [&](Row row) { hand_on(row, Place::table); });
+  if (whole) return;
+  if (!reader_->knows_free_pages()) {
+    remarks_.emplace_back(
+        "the list of free pages is damaged too: entries that were erased, and "
+        "older values, may have come back");
+  }
+  reader_->sweep([&](Row row) {
+    if (row.size() == table_columns) hand_on(row, Place::astray);
+  });
+}
+
+bool DamagedStore::each_key(FunctionRef<void(std::string_view)> on_key) {
+  if (keys_ == 0) return false;
+  return reader_->walk(RecordReader::Tree::index, keys_, [&](Row row) {
+    if (row.size() == 2 && std::holds_alternative<std::string_view>(row[0])) {
+      on_key(text_of(row[0]));
+    }
+  });
+}
+
+std::int64_t DamagedStore::floor() {
+  std::int64_t floor = 0;
+  if (floor_ == 0) return floor;
+  reader_->walk(RecordReader::Tree::table, floor_, [&](Row row) {
+    const auto* number = row.size() == 1 ? std::get_if<std::int64_t>(row.data()) : nullptr;
+    if (number != nullptr) floor = *number;
+  });
+  return floor;
+}
+
+}  // namespace kvstore::engine

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <kvstore/engine/sqlite_pages.hpp>
+#include <kvstore/engine/staged_file.hpp>
+#include <kvstore/options.hpp>
+
+namespace kvstore::engine {
+
+/// What is left of a store in a damaged file.
+class DamagedStore {
+ public:
+  /// Looks at one moment of a file that may be open and written meanwhile. `scratch`: filled with a
+  /// copy of its pages, and needed as long as this object. Where SQLite cannot open the file any
+  /// more, its own pages are read, and its write-ahead log is not.
+  /// Throws: what opening a file throws, except for corrupt; not_a_store, when it is a database of
+  /// another application; busy, when it must be read directly while this process has it open.
+  DamagedStore(std::string_view from, const StagedFile& scratch, const Progress& progress);
+  ~DamagedStore() noexcept;
+  DamagedStore(const DamagedStore&) = delete;
+  DamagedStore& operator=(const DamagedStore&) = delete;
+  DamagedStore(DamagedStore&&) = delete;
+  DamagedStore& operator=(DamagedStore&&) = delete;
+
+  /// Where a row was found.
+  enum class Place : bool {
+    table,  ///< In the table, as SQLite would have found it.
+    astray  ///< On a page that was cut off from it, so that only its checksum can speak for it.
+  };
+
+  /// Calls back for every row that can be read, all columns in the order of the table.
+  void each_row(FunctionRef<void(Row, Place)> on_row);
+
+  /// Calls back for every key that the index of the keys holds. Returns whether that is all keys.
+  bool each_key(FunctionRef<void(std::string_view)> on_key);
+
+  /// The number in `kv_floor`; 0 when it cannot be read.
+  [[nodiscard]] std::int64_t floor();
+
+  /// Whether nothing tells that the file ever was a store, except for rows that may be found.
+  [[nodiscard]] bool is_doubtful() const noexcept { return table_ == 0; }
+
+  [[nodiscard]] std::size_t unreadable_pages() const noexcept {
+    return reader_->unreadable_pages();
+  }
+
+  /// What is to be known about the damage, beside rows and keys.
+  [[nodiscard]] const std::vector<std::string>& remarks() const noexcept { return remarks_; }
+
+ private:
+  void copy(std::string_view from, const StagedFile& scratch, const Progress& progress);
+  void open_directly(const std::string& path, const std::string& name, const std::string& why);
+  void find_roots();
+
+  std::optional<RecordReader> reader_;
+  int direct_ = -1;                                 ///< The file itself, where it is read directly.
+  std::uint32_t table_ = 0, keys_ = 0, floor_ = 0;  ///< Root pages; 0 where they are not known.
+  std::vector<std::string> remarks_;
+};
+
+}  // namespace kvstore::engine

@@ -46,7 +46,8 @@ struct ComputeOptions {
 
   /// Begin to compute the next value so long before this one expires. One caller does; all others
   /// go on with the value that is there. When that fails, the caller does so too, and
-  /// `Options::on_background_error` is told. Units: milliseconds. Default: 0, not before.
+  /// `Options::on_background_error` is told. Less than the ttl, or each call computes.
+  /// Units: milliseconds. Default: 0, not before.
   Duration refresh_before{};
 
   /// The longest that a computation may take: after it, other processes no longer wait for this

@@ -74,12 +74,12 @@ class KVSTORE_API KVStore : public Keyspace {
 
   /// The value of a key, or else what `compute` returns, stored for `ttl` from then on.
   ///
-  /// However many threads and processes ask for it, one computes; the others wait for its result.
-  /// What `compute` throws reaches all who wait in this process, stores nothing, and lets other
-  /// processes try. It holds no lock and may use the store, but for the value of this same key,
-  /// directly or over another thread's computation: that is `misuse`. An entry that was set while
-  /// it ran stays, and is returned. A store that was opened read-only computes and stores nothing.
-  /// A call that waits when the store is closed is `misuse`.
+  /// However many threads and processes ask for it, one computes. The others wait as long as that
+  /// takes, those of other processes at most `ComputeOptions::lease`. What `compute` throws reaches
+  /// all who wait in this process, stores nothing, and lets other processes try. It holds no lock
+  /// and may use the store, but not ask for what waits for it, such as this key: that is `misuse`.
+  /// So is a call that waits when the store is closed. An entry that was set while `compute` ran
+  /// stays, and is returned. A store that is open for reading only computes and stores nothing.
   /// Throws: what a write throws, and what `compute` throws.
   json get_or_compute(std::string_view key, Duration ttl, const std::function<json()>& compute);
   json get_or_compute(std::string_view key, const ComputeOptions& how,

@@ -17,7 +17,7 @@ namespace kvstore {
 template <class T>
 struct TypedEntry {
   std::string key{};
-  T value{};
+  T value;  // no initialiser: a T need not have a default
   Revision revision = 0;
   Time updated_at{};
   std::optional<Time> expires_at{};

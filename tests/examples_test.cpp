@@ -123,7 +123,7 @@ TEST_F(AppConfig, SaysHowItIsUsed) {
   EXPECT_EQ(config({"/port"}), (Outcome{2, "usage: app_config FILE [live | POINTER VALUE]\n"}));
 }
 
-TEST(LocalCache, ComputesOncePerKeyAndAgainWhenTheResultHasExpired) {
+TEST(LocalCache, ComputesOncePerKeyAgainWhenTheResultHasExpiredAndForgetsTheOldest) {
   const TempDir directory;
   const std::string expected =
       "  (computing the forecast for Oslo)\n"
@@ -137,9 +137,12 @@ TEST(LocalCache, ComputesOncePerKeyAndAgainWhenTheResultHasExpired) {
       "  (computing the forecast for Oslo)\n"
       "Oslo: 12 degrees\n"
       "Lisbon: 18 degrees\n"
-      "forgotten: 2\n"
+      "after 200 maps of 10 kB each\n"
+      "the first map: gone\n"
+      "the last map: there\n"
       "  (computing the forecast for Lisbon)\n"
-      "Lisbon: 18 degrees\n";
+      "Lisbon: 18 degrees\n"
+      "forgotten: 1\n";
   EXPECT_EQ(run({example("local_cache"), directory.file("cache.db")}), (Outcome{0, expected}));
 }
 

@@ -23,7 +23,7 @@ std::string first_name(const Reading& reading, const Bounds& span, std::size_t s
   std::string found;
   reading.connection.run(statements.keys_with_expired,
                          std::array{Value(span.lower), Value(span.upper)}, [&](Row row) {
-                           const auto* key = std::get_if<std::string_view>(&row[0]);
+                           const auto* key = std::get_if<std::string_view>(row.data());
                            if (key == nullptr) return true;
                            const std::size_t slash = key->find('/', skip);
                            if (slash == std::string_view::npos) return true;

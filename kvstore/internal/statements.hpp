@@ -26,8 +26,8 @@ struct Statements {
   // time only where no revision tells them from the next.
   std::string_view versions =
       "SELECT key, CASE WHEN revision <> 0 THEN NULL ELSE value END, "
-      "CASE WHEN revision <> 0 THEN NULL ELSE updated_at END, expires_at, revision FROM kv WHERE "
-      "key >= $1 AND key < $2";
+      "CASE WHEN revision <> 0 THEN NULL ELSE updated_at END, expires_at, revision FROM kv "
+      "WHERE key >= $1 AND key < $2";
 
   std::string_view every_version =
       "SELECT key, CASE WHEN revision <> 0 THEN NULL ELSE value END, "

@@ -474,7 +474,7 @@ void Store::end() {
   parts_->watcher->stop();
   parts_->janitor.stop();
   closed_.store(true, std::memory_order_release);
-  flights_.close();
+  parts_->flights.close();
   const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());
   parts_->cache.close();
   parts_->writer.reset();

@@ -106,7 +106,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   [[nodiscard]] ThreadMark mark_callback() noexcept { return ThreadMark(callback_thread_); }
 
   /// Who computes what in this process.
-  [[nodiscard]] SingleFlight& flights() noexcept { return flights_; }
+  [[nodiscard]] SingleFlight& flights() noexcept { return parts_->flights; }
 
   /// The engine's mark now; not known where there is only one connection.
   engine::Mark mark();
@@ -144,6 +144,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
     std::unique_ptr<engine::Engine> engine;
     WriteQueue queue;
     ReadPool readers;
+    SingleFlight flights{};
     std::unique_ptr<engine::Connection> writer{};  ///< Used by whoever has the turn.
     engine::Mark mark{};                           ///< After our own last commit.
     Cache cache;
@@ -173,7 +174,6 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   std::uint64_t generation_;
   WriteHistory history_;
   Room room_;
-  SingleFlight flights_;
   std::atomic<std::thread::id> writing_thread_{};   ///< Has a transaction under the write lock.
   std::atomic<std::thread::id> callback_thread_{};  ///< Runs the caller's code in one.
   std::mutex holding_;                              ///< Guards the two that follow.

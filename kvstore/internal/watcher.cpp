@@ -16,7 +16,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// How often the engine's mark is read. Source: kvstore-bench-watch; 25 ms cost 0.05 % of a core.
+/// How often the engine's mark is read: twice this and a comparison of 10,000 keys stay below 50
+/// ms. Source: kvstore-bench-watch: 0.18 % of a core, of which 0.14 % are the waking up alone.
 constexpr milliseconds poll_interval{25};
 constexpr milliseconds look_interval{1000};
 

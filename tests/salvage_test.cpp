@@ -166,6 +166,30 @@ TEST_F(Salvage, LosesNothingToADamagedRootOfTheTable) {
   EXPECT_EQ(report.unreadable_pages, 1U);
 }
 
+TEST_F(Salvage, LosesNothingToAPointerThatLeadsIntoAnotherTree) {
+  damage([&](std::string& bytes) {
+    const std::size_t table = (root_of("kv") - 1) * page_bytes;
+    ASSERT_EQ(bytes[table], '\x05') << "the root has no children";
+    const auto high = static_cast<unsigned char>(bytes[table + 12]);
+    const auto low = static_cast<unsigned char>(bytes[table + 13]);
+    const std::size_t cell = table + high * 256U + low;
+    bytes.replace(cell, 4, {'\0', '\0', '\0', static_cast<char>(root_of("sqlite_autoindex_kv_1"))});
+  });
+  const SalvageReport report = rescue();
+  expect_lost(report, {});
+  EXPECT_TRUE(report.problems.empty()) << report.problems[0].what;
+}
+
+TEST_F(Salvage, TakesNoRowOfAnotherTable) {
+  run_outside(file_,
+              "CREATE TABLE kv_other(key, value, updated_at, expires_at, revision, checksum); "
+              "INSERT INTO kv_other VALUES('other', '1', NULL, NULL, NULL, NULL)");
+  damage([&](std::string& bytes) {
+    bytes.replace((root_of("kv") - 1) * page_bytes, page_bytes, damaged_page);
+  });
+  expect_lost(rescue(), {});
+}
+
 TEST_F(Salvage, LosesNothingToADamagedTableOfTables) {
   damage([](std::string& bytes) { bytes.replace(100, 3000, std::string(3000, '\xA5')); });
   EXPECT_THROW(KVStore{damaged_}, Error);

@@ -80,7 +80,7 @@ class Cache {
   };
 
   /// The newest stand in front.
-  struct alignas(64) Shard {
+  struct Shard {
     std::mutex mutex;
     bool closed = false;
     engine::Mark mark;

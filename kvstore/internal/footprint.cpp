@@ -19,21 +19,21 @@ std::size_t held(const json& value) {
       // A node of std::map: three pointers and a colour before the member.
       constexpr std::size_t node = 4 * sizeof(void*) + sizeof(json::object_t::value_type);
       const auto& members = value.get_ref<const json::object_t&>();
-      std::size_t bytes = heap_bytes(sizeof members);
+      std::size_t bytes = heap_bytes(sizeof(json::object_t));
       for (const auto& [name, child] : members)
         bytes += heap_bytes(node) + held(name) + held(child);
       return bytes;
     }
     case json::value_t::array: {
       const auto& items = value.get_ref<const json::array_t&>();
-      std::size_t bytes = heap_bytes(sizeof items);
+      std::size_t bytes = heap_bytes(sizeof(json::array_t));
       if (items.capacity() > 0) bytes += heap_bytes(items.capacity() * sizeof(json));
       for (const json& child : items) bytes += held(child);
       return bytes;
     }
     case json::value_t::string: {
       const auto& text = value.get_ref<const std::string&>();
-      return heap_bytes(sizeof text) + held(text);
+      return heap_bytes(sizeof(std::string)) + held(text);
     }
     default:
       return 0;

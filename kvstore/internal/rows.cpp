@@ -553,7 +553,10 @@ void inspect_by_key(const Reading& reading, OnInspected on_row) {
                              return true;
                            });
     for (const std::string& key : keys) on_row(key, problem_of_key(reading, key));
-    if (!keys.empty()) next = keys.back() + '\x01';  // no key holds a NUL byte
+    if (keys.empty()) return;
+    std::string behind = keys.back() + '\x01';  // no key holds a NUL byte
+    if (behind <= next) return;                 // keys out of order would lead round in a circle
+    next = std::move(behind);
   } while (keys.size() == page);
 }
 

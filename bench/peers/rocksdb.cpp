@@ -92,9 +92,9 @@ class RocksdbSession : public Session {
 /// The basic tuning that its guide recommends: a thread of background work for each core, dynamic
 /// level sizes, a steady write-back, a Bloom filter of 10 bits a key. Two of its recommendations
 /// are left at their defaults, because they save memory and slow reads down: blocks of 16 KiB
-/// instead of 4, and index and filter in the block cache. One filter does not fit into a shard of a
-/// cache of 16 MiB, so each get would read it again. Full durability is `sync`; normal hands the
-/// log to the system at each write.
+/// instead of 4, and index and filter in the block cache, with which get/far at 115 bytes took
+/// several times as long. Full durability is `sync`; normal hands the log to the system at each
+/// write.
 /// Source: https://github.com/facebook/rocksdb/wiki/Setup-Options-and-Basic-Tuning
 class RocksdbDatabase : public Database {
  public:

@@ -79,7 +79,9 @@ Mark WalIndex::header() const noexcept {
 }
 
 bool WalIndex::one_commit(const Mark& before, const Mark& after, std::uint32_t frames) noexcept {
-  constexpr std::size_t changes = 2, in_log = 4, salt = 8;
+  constexpr std::size_t changes = 2;
+  constexpr std::size_t in_log = 4;
+  constexpr std::size_t salt = 8;
   if (!before.known) return false;
   if (before == after) return true;  // nothing was written
   // The salt stands there in the byte order of the log. It grows when the log starts anew. After a

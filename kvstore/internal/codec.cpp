@@ -169,7 +169,7 @@ class Writer {
 
   template <class Integer>
   void write_integer(Integer number) {
-    std::array<char, 24> digits;
+    std::array<char, 24> digits{};
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
     text_.append(digits.data(), end);
   }
@@ -179,7 +179,7 @@ class Writer {
       refuse(place, "JSON has no NaN and no infinity; store null or a string");
     }
     // What `dump` calls: so that both write the same digits.
-    std::array<char, 64> digits;
+    std::array<char, 64> digits{};
     char* end = nlohmann::detail::to_chars(digits.data(), digits.data() + digits.size(), number);
     text_.append(digits.data(), end);
   }

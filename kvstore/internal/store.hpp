@@ -155,7 +155,8 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   void refuse_misuse() const;
   void refuse_read_only() const;
   void write_alone(engine::FunctionRef<void(Writing&)> body);
-  void write_group(WriteTransaction& transaction, std::span<WriteQueue::Member* const> members);
+  static void write_group(WriteTransaction& transaction,
+                          std::span<WriteQueue::Member* const> members);
   void end();
   void with_reader(engine::FunctionRef<void(engine::Connection&)> body);
   void with_writer(WriteQueue::Clock::time_point deadline,

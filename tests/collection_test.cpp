@@ -261,7 +261,7 @@ TEST_P(Collections, AreScannedOnBehindWhatIsNoT) {
   auto rows = orders_.scan();
   Keys good;
   int bad = 0;
-  for (auto row = rows.begin(); row != rows.end(); ++row) {
+  for (auto row = rows.begin(); row != TypedCursor<Order>::end(); ++row) {
     try {
       good.push_back(row->key);
     } catch (const Error& error) {

@@ -1,4 +1,7 @@
+#include <functional>
+#include <latch>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 
@@ -362,6 +365,78 @@ TEST_F(MigrationsOfAFile, OfTwoProgramsThatGoDifferentWaysEnd) {
     at += number > 0 ? 1 : -1;
   }
   EXPECT_EQ(migration::current(store), at);
+}
+
+/// Starts `late` on a thread of its own when the step that it returns is taken. That one holds the
+/// write lock then, so `late` sees the store before it, and gets the lock some time after it.
+std::function<void(Transaction&)> overtaking(std::thread& thread,
+                                             const std::function<void()>& late) {
+  return [&thread, late](Transaction& /*tx*/) {
+    if (thread.joinable()) return;
+    const auto started = std::make_shared<std::latch>(1);
+    thread = std::thread([started, late] {
+      started->count_down();
+      late();
+    });
+    started->wait();
+    for (int i = 0; i < 100; ++i) std::this_thread::yield();
+  };
+}
+
+/// The code with which a migration failed. Absent: it did not.
+std::optional<ErrorCode> failure_of(KVStore& store, const Steps& steps, std::optional<int> target) {
+  try {
+    migrate(store, steps, target);
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error.code();
+  }
+}
+
+/// That a store may be changed between the look at it and the write lock is a matter of chance.
+constexpr int most_rounds = 200;
+
+TEST_F(MigrationsOfAFile, LookAgainWhetherTheStoreIsNewerOnceTheyHoldTheLock) {
+  KVStore newer(file_, {.durability = Durability::normal});
+  KVStore older(file_, {.durability = Durability::normal});
+  std::optional<ErrorCode> failure;
+  for (int round = 0; round < most_rounds && !failure; ++round) {
+    Steps steps = logging_steps(30);
+    migrate(newer, steps, 0);
+    newer.erase("log");
+    std::thread thread;
+    const auto note = steps[0].up;
+    const auto overtake =
+        overtaking(thread, [&] { failure = failure_of(older, logging_steps(2), std::nullopt); });
+    steps[0].up = [&](Transaction& tx) {
+      note(tx);
+      overtake(tx);
+    };
+    migrate(newer, steps);
+    thread.join();
+    json all;
+    for (int version = 1; version <= 30; ++version) all.push_back(version);
+    ASSERT_EQ(newer.get("log"), all) << "each step is taken once, and none taken back";
+  }
+  EXPECT_EQ(failure, ErrorCode::newer_format);
+}
+
+TEST_F(MigrationsOfAFile, GiveUpWhenAnotherProgramTakesThemTheOtherWay) {
+  KVStore down(file_, {.durability = Durability::normal});
+  KVStore up(file_, {.durability = Durability::normal});
+  std::optional<ErrorCode> failure;
+  for (int round = 0; round < most_rounds && !failure; ++round) {
+    Steps steps = logging_steps(5);
+    migrate(down, steps);
+    std::thread thread;
+    steps[2].down =
+        overtaking(thread, [&] { failure = failure_of(up, logging_steps(5), std::nullopt); });
+    // Itself it may give up as well, if the other one was in time.
+    const std::optional<ErrorCode> own = failure_of(down, steps, 0);
+    thread.join();
+    EXPECT_TRUE(!own || own == ErrorCode::conflict);
+  }
+  EXPECT_EQ(failure, ErrorCode::conflict);
 }
 
 /// Tables of the store that a version of the library does not know are none of its business.

@@ -345,6 +345,18 @@ TEST_F(MaxBytesOfAFile, HoldWhenAStoreIsOpenedAgain) {
   }
 }
 
+TEST_F(MaxBytesOfAFile, GiveANewEntryAPlaceOfItsOwnAlsoAfterAnErasure) {
+  {
+    KVStore before = open(bound);
+    fill(before, "a", 5);
+  }
+  // The clock stands still, so the entries that are there have the revisions that come next.
+  KVStore store = open(bound);
+  EXPECT_TRUE(store.erase("a0"));
+  store.set("new", 1);
+  EXPECT_EQ(store.count(), 5U);
+}
+
 TEST_F(MaxBytesOfAFile, EvictWhatOutsidersWroteInItsTurn) {
   clock_.set(Time(std::chrono::floor<Duration>(std::chrono::system_clock::now())));
   KVStore store = open(bound);

@@ -52,7 +52,8 @@ void Room::keep(Writing& writing) {
 }
 
 void Room::committed(const engine::Mark& mark, bool alone) noexcept {
-  known_ = alone;
+  // Only what stores something looks for the newest place, and so learns what came before it.
+  known_ = alone && (stored_ || undisturbed_);
   settled_ = free_;
   settled_mark_ = mark;
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -106,6 +107,10 @@ json KVStore::get_or_compute(std::string_view key, Duration ttl,
 
 json KVStore::get_or_compute(std::string_view key, const ComputeOptions& how,
                              const std::function<json()>& compute) {
+  // What is kept parsed does not tell how long it still lives.
+  if (how.refresh_before <= Duration::zero()) {
+    if (std::optional<json> there = get(key)) return *std::move(there);
+  }
   // The caller's code may drop the last handle of this very store.
   const std::shared_ptr<internal::Store> store = session().store().shared_from_this();
   return internal::Computation(*store, key, how, compute).run();

@@ -66,7 +66,7 @@ void measure(const char* name, const std::string& measured, const std::function<
 
 void fill(const std::string& file, std::size_t entries) {
   constexpr std::size_t batch = 1000;
-  const Documents& documents = Documents::of(document_bytes);
+  const Documents& documents = Documents::of({.bytes = document_bytes, .entries = entries});
   kvstore::KVStore store(file, {.durability = kvstore::Durability::normal});
   for (std::size_t i = 0; i < entries; i += batch) {
     store.transaction([&](kvstore::Transaction& tx) {

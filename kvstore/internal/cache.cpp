@@ -62,10 +62,15 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
   // A node of the list, one of the map, and the two counters before a shared document.
   constexpr std::size_t bookkeeping = heap_bytes(sizeof(Kept) + 2 * sizeof(void*)) +
                                       heap_bytes(5 * sizeof(void*)) + heap_bytes(sizeof(json) + 16);
-  const std::size_t bytes = bookkeeping + heap_bytes(key.size() + 1) + footprint(value);
-  if (bytes > shard_bytes_) return nullptr;
   const std::size_t hash = hash_of(key);
   Shard& shard = shard_of(hash);
+  {
+    const std::lock_guard lock(shard.mutex);
+    const bool nearly_full = shard.bytes > shard_bytes_ - shard_bytes_ / 8;
+    if (nearly_full && !shard.missed_before(hash)) return nullptr;
+  }
+  const std::size_t bytes = bookkeeping + heap_bytes(key.size() + 1) + footprint(value);
+  if (bytes > shard_bytes_) return nullptr;
   const std::lock_guard lock(shard.mutex);
   if (shard.closed || !mark.known || engine_.mark() != mark) return nullptr;
   if (shard.mark != mark) {
@@ -74,8 +79,6 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
     shard.drop_all();
     shard.mark = mark;
   }
-  const bool full = shard.bytes + bytes > shard_bytes_;
-  if (full && !shard.missed_before(hash)) return nullptr;
   shard.drop(key);
   while (shard.bytes + bytes > shard_bytes_) shard.drop(std::prev(shard.kept.end()));
   auto kept = std::make_shared<const json>(std::move(value));

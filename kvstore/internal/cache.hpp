@@ -26,9 +26,9 @@ namespace kvstore::internal {
 /// of our own carries the shards over to the mark that it made; anybody else's makes them
 /// worthless.
 ///
-/// Within its bytes the documents stay that were used last. When they are full, a document is kept
-/// only if its key was missed not long ago, too: what is read once should not push out what is read
-/// often, nor cost the work of keeping it.
+/// Within its bytes the documents stay that were used last. When these are nearly used up, a
+/// document is kept only if its key was missed not long ago, too: what is read once should not push
+/// out what is read often, nor cost the work of keeping it.
 class Cache {
  public:
   /// `bytes` 0: keeps nothing.

@@ -25,8 +25,7 @@ std::uint64_t number(Writing& writing, std::string_view pragma) {
 }  // namespace
 
 void Room::start(const engine::Mark& mark) noexcept {
-  undisturbed_ = known_ && mark == settled_mark_;
-  free_ = undisturbed_ ? settled_ : 0;
+  free_ = known_ && mark == settled_mark_ ? settled_ : 0;
   unseen_ = 0;
   stored_ = false;
   newest_.clear();
@@ -52,8 +51,7 @@ void Room::keep(Writing& writing) {
 }
 
 void Room::committed(const engine::Mark& mark, bool alone) noexcept {
-  // Only what stores something looks for the newest place, and so learns what came before it.
-  known_ = alone && (stored_ || undisturbed_);
+  known_ = alone;
   settled_ = free_;
   settled_mark_ = mark;
 }

@@ -40,16 +40,12 @@ class Room {
   /// The transaction was committed. `mark`: of the state now. `alone`: it made that state.
   void committed(const engine::Mark& mark, bool alone) noexcept;
 
-  /// Whether all that was stored since the last transaction of this store is its own.
-  [[nodiscard]] bool undisturbed() const noexcept { return undisturbed_; }
-
  private:
   void make_room(Writing& writing);
   [[nodiscard]] std::uint64_t used(Writing& writing);
 
   std::uint64_t max_bytes_;
-  bool known_ = false;  ///< Whether the two `settled` are right.
-  bool undisturbed_ = false;
+  bool known_ = false;           ///< Whether the two `settled` are right.
   bool stored_ = false;          ///< Whether the transaction stored any entry.
   std::string newest_{};         ///< The key that it stored last.
   std::uint64_t unseen_ = 0;     ///< Stored in it since room was made. Units: bytes.

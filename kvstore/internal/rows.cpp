@@ -270,19 +270,21 @@ void Writing::raise_floor(Revision revision) {
   if (revision <= floor()) return;
   connection.run(statements.raise_floor, std::array{Value(revision)});
   floor_ = revision;
+  if (revision > history_.latest_revision) history_.past_file = false;
 }
 
 /// At least the clock in microseconds, and later than all this process gave out: so that a second
 /// write within one tick does not have to ask what is stored.
 Revision Writing::next_revision(Revision at_least) {
-  const Revision wanted =
-      std::max({clock.micros(), at_least, after(floor()), after(newest_place())});
+  Revision wanted = std::max(clock.micros(), at_least);
+  if (!history_.past_file) wanted = std::max({wanted, after(floor()), after(newest_place())});
   Revision latest = history_.latest_revision.load(std::memory_order_relaxed);
   Revision next = 0;
   do {
     next = std::max(wanted, after(latest));
   } while (
       !history_.latest_revision.compare_exchange_weak(latest, next, std::memory_order_relaxed));
+  history_.past_file = true;
   return next;
 }
 
@@ -415,16 +417,13 @@ std::size_t Writing::purge(std::size_t limit) {
 /// The place of the row that was stored last, which every revision from here on passes: so no new
 /// row finds its place taken, whatever the clocks of others say.
 Revision Writing::newest_place() {
-  if (!newest_place_) {
-    newest_place_ = 0;
-    // A history that nobody else wrote in is past it.
-    if (options.max_bytes == 0 || room_.undisturbed()) return 0;
-    connection.run(bounded_statements.newest_place, std::array{Value(last_place)}, [&](Row row) {
-      newest_place_ = number_of(row[0]);
-      return false;
-    });
-  }
-  return *newest_place_;
+  Revision place = 0;
+  if (options.max_bytes == 0) return place;
+  connection.run(bounded_statements.newest_place, std::array{Value(last_place)}, [&](Row row) {
+    place = number_of(row[0]);
+    return false;
+  });
+  return place;
 }
 
 std::size_t Writing::evict(std::size_t bytes, std::string_view newest) {

@@ -66,6 +66,11 @@ class Room;
 /// What the writes of a store have in common, from one transaction to the next.
 struct WriteHistory {
   std::atomic<Revision> latest_revision{0};
+
+  /// Whether that is past the floor and the newest place in the file, so that the next write need
+  /// not look at them. Ends with a commit of anybody else. For whoever has the turn to write.
+  bool past_file = false;
+
   std::atomic<std::uint32_t> writes_with_ttl{0};
 };
 
@@ -136,7 +141,7 @@ class Writing : public Reading {
   WriteHistory& history_;
   Changes& changes_;
   Room& room_;
-  std::optional<Revision> floor_{}, newest_place_{};
+  std::optional<Revision> floor_{};
 };
 
 /// Whether this library wrote a row, given by all its columns in the order of the table.

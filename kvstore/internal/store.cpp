@@ -278,6 +278,7 @@ void Store::WriteTransaction::commit() {
     alone = parts.engine->only_commit(connection(), before, parts.mark);
     if (alone) own.carry(changes_, before, parts.mark);
   }
+  if (!alone) store_.history_.past_file = false;
   store_.room_.committed(parts.mark, alone);
   mark_.reset();
   parts.watcher->committed(changes_, before, parts.mark, alone);
@@ -326,7 +327,9 @@ engine::Mark Store::mark() {
 
 void Store::note_others() {
   const engine::Mark mark = parts_->engine->mark();
-  if (mark != parts_->mark && parts_->mark.known) parts_->queue.saw_others();
+  const bool undisturbed = mark.known && mark == parts_->mark;
+  if (!undisturbed && parts_->mark.known) parts_->queue.saw_others();
+  history_.past_file = history_.past_file && undisturbed;
   parts_->mark = mark;
 }
 
@@ -436,6 +439,7 @@ void Store::compact() {
     writer.connection().rollback();
     writer.connection().run(statements.compact);
     parts_->mark = parts_->engine->mark();
+    history_.past_file = false;
   }
   // The file becomes smaller when the log is moved into it.
   parts_->janitor.finish(WriteQueue::Clock::now() + options_.busy_timeout);

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -104,7 +105,6 @@ struct Mark {
 /// One database.
 class Engine {
  public:
-  Engine() = default;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   Engine(Engine&&) = delete;
@@ -145,11 +145,21 @@ class Engine {
   /// Whether the database is still in the shape in which it was opened; a text for each defect.
   virtual std::vector<std::string> defects(Connection& connection) = 0;
 
-  [[nodiscard]] virtual const Dialect& dialect() const noexcept = 0;
-  [[nodiscard]] virtual Traits traits() const noexcept = 0;
+  [[nodiscard]] const Dialect& dialect() const noexcept { return dialect_; }
+  [[nodiscard]] const Traits& traits() const noexcept { return traits_; }
 
   /// What error messages call the database: a quoted path.
-  [[nodiscard]] virtual const std::string& name() const noexcept = 0;
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+ protected:
+  /// `dialect` outlives the engine.
+  Engine(std::string name, const Dialect& dialect, Traits traits) noexcept
+      : name_(std::move(name)), dialect_(dialect), traits_(traits) {}
+
+ private:
+  std::string name_;
+  const Dialect& dialect_;
+  Traits traits_;
 };
 
 }  // namespace kvstore::engine

@@ -11,6 +11,7 @@
 #include <kvstore/engine/sqlite_open.hpp>
 #include <kvstore/engine/sqlite_schema.hpp>
 #include <kvstore/engine/sqlite_wal.hpp>
+#include <kvstore/engine/text.hpp>
 
 namespace kvstore::engine {
 namespace {
@@ -65,14 +66,17 @@ std::vector<std::string> all_defects(Connection& connection, const std::string& 
 class MemoryEngine final : public Engine {
  public:
   explicit MemoryEngine(const Options& options)
-      : options_(options), database_(open_memory(options)), busy_timeout_(options.busy_timeout) {
+      : Engine("\":memory:\"", sqlite_dialect, {.one_connection = true}),
+        options_(options),
+        database_(open_memory(options)),
+        busy_timeout_(options.busy_timeout) {
     Patience patience(options.busy_timeout);
-    upgrade_schema(database_.get(), name_, patience);
+    upgrade_schema(database_.get(), name(), patience);
   }
 
   std::unique_ptr<Connection> connect(Access role) override {
     std::shared_ptr<sqlite3> database = role == Access::snapshot ? copy() : database_;
-    return std::make_unique<SqliteConnection>(std::move(database), name_, busy_timeout_);
+    return std::make_unique<SqliteConnection>(std::move(database), name(), busy_timeout_);
   }
   /// There is no other writer, and whoever reads or writes has the only connection's turn.
   [[nodiscard]] Mark mark() const noexcept override { return {.known = true}; }
@@ -87,16 +91,13 @@ class MemoryEngine final : public Engine {
   Tidied tidy(WithWriter /*with_writer*/) override { return Tidied::done; }
   void backup(Connection& source, const std::filesystem::path& to, const Progress& progress,
               FunctionRef<void(Connection&)> accept) override {
-    back_up(static_cast<SqliteConnection&>(source).handle(), name_, {}, to, options_, progress,
+    back_up(static_cast<SqliteConnection&>(source).handle(), name(), {}, to, options_, progress,
             accept);
   }
   Stats facts(Connection& connection) override { return sizes(connection); }
   std::vector<std::string> defects(Connection& connection) override {
-    return all_defects(connection, name_);
+    return all_defects(connection, name());
   }
-  [[nodiscard]] const Dialect& dialect() const noexcept override { return sqlite_dialect; }
-  [[nodiscard]] Traits traits() const noexcept override { return {.one_connection = true}; }
-  [[nodiscard]] const std::string& name() const noexcept override { return name_; }
 
  private:
   std::shared_ptr<sqlite3> copy() {
@@ -108,11 +109,10 @@ class MemoryEngine final : public Engine {
       sqlite3_backup_finish(backup);  // leaves the result of the step in the copy
     }
     const int code = sqlite3_errcode(copy.get());
-    if (code != SQLITE_OK) raise(copy.get(), code, "copy", name_);
+    if (code != SQLITE_OK) raise(copy.get(), code, "copy", name());
     return copy;
   }
 
-  std::string name_ = "\":memory:\"";
   Options options_;
   std::shared_ptr<sqlite3> database_;
   std::chrono::milliseconds busy_timeout_;
@@ -121,7 +121,7 @@ class MemoryEngine final : public Engine {
 class FileEngine final : public Engine {
  public:
   FileEngine(std::string_view path, const Options& options)
-      : options_(options), file_(path, options) {
+      : Engine(in_quotes(path), sqlite_dialect, {}), options_(options), file_(path, options) {
     const bool existed = file_.known();
     if (existed) register_open_file();
     Patience patience(options.busy_timeout);
@@ -134,15 +134,14 @@ class FileEngine final : public Engine {
   std::unique_ptr<Connection> connect(Access role) override {
     const std::lock_guard lock(mutex_);
     if (first_ != nullptr) {
-      return std::make_unique<SqliteConnection>(std::exchange(first_, nullptr), file_.name(),
+      return std::make_unique<SqliteConnection>(std::exchange(first_, nullptr), name(),
                                                 options_.busy_timeout);
     }
     if (immutable_) return std::make_unique<ImmutableConnection>(file_, options_);
     Patience patience(options_.busy_timeout);
     std::shared_ptr<sqlite3> database;
     patiently(patience, [&] { database = file_.open(options_); });
-    auto connection =
-        std::make_unique<SqliteConnection>(database, file_.name(), options_.busy_timeout);
+    auto connection = std::make_unique<SqliteConnection>(database, name(), options_.busy_timeout);
     // A lost writer is replaced; the index must outlive it.
     if (role == Access::write) anchor_ = std::move(database);
     return connection;
@@ -180,14 +179,14 @@ class FileEngine final : public Engine {
 
   Tidied tidy(WithWriter with_writer) override {
     if (!checkpoint_) {
-      checkpoint_.emplace(file_.open(options_), file_.open(options_), index_, file_.name());
+      checkpoint_.emplace(file_.open(options_), file_.open(options_), index_, name());
     }
     return checkpoint_->run(with_writer);
   }
 
   void backup(Connection& source, const std::filesystem::path& to, const Progress& progress,
               FunctionRef<void(Connection&)> accept) override {
-    back_up(static_cast<SqliteConnection&>(source).handle(), file_.name(), file_.id(), to, options_,
+    back_up(static_cast<SqliteConnection&>(source).handle(), name(), file_.id(), to, options_,
             progress, [&](Connection& copy) {
               // A file that is read without locks tells here that somebody wrote it meanwhile.
               source.run("SELECT 1 FROM kv_floor");
@@ -205,11 +204,8 @@ class FileEngine final : public Engine {
   }
 
   std::vector<std::string> defects(Connection& connection) override {
-    return all_defects(connection, file_.name());
+    return all_defects(connection, name());
   }
-  [[nodiscard]] const Dialect& dialect() const noexcept override { return sqlite_dialect; }
-  [[nodiscard]] Traits traits() const noexcept override { return {}; }
-  [[nodiscard]] const std::string& name() const noexcept override { return file_.name(); }
 
  private:
   /// Repeats what fails because another process is in the way. Throws: busy.
@@ -219,7 +215,7 @@ class FileEngine final : public Engine {
         return attempt();
       } catch (const Error& error) {
         if (error.code() != ErrorCode::busy) throw;
-        if (!patience.wait()) raise_busy(patience, file_.name());
+        if (!patience.wait()) raise_busy(patience, name());
       }
     }
   }
@@ -242,16 +238,16 @@ class FileEngine final : public Engine {
     if (options_.read_only) {
       refuse_old_schema(database.get());
     } else {
-      if (examine_schema(database.get(), file_.name()) != Schema::current) {
-        upgrade_schema(database.get(), file_.name(), patience);
+      if (examine_schema(database.get(), name()) != Schema::current) {
+        upgrade_schema(database.get(), name(), patience);
       }
-      use_wal(database.get(), file_.name(), patience);
+      use_wal(database.get(), name(), patience);
     }
     sqlite3_db_config(database.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
     index_ = WalIndex(database.get());
     if (!index_.mapped()) {
       // It exists once something was read in WAL mode.
-      execute(database.get(), "SELECT 1 FROM kv_floor", file_.name());
+      execute(database.get(), "SELECT 1 FROM kv_floor", name());
       index_ = WalIndex(database.get());
     }
     anchor_ = database;
@@ -259,9 +255,9 @@ class FileEngine final : public Engine {
   }
 
   void refuse_old_schema(sqlite3* database) const {
-    if (examine_schema(database, file_.name()) == Schema::current) return;
+    if (examine_schema(database, name()) == Schema::current) return;
     throw Error(ErrorCode::read_only,
-                file_.name() +
+                name() +
                     " has an older layout, which a read-only store cannot bring up to "
                     "date; open it once without Options::read_only");
   }

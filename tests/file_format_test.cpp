@@ -4,6 +4,7 @@
 #include <cctype>
 #include <map>
 
+#include <kvstore/engine/sqlite.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
 
 #include "child.hpp"
@@ -294,10 +295,23 @@ TEST_F(FileFormat, IsReadWithTriggersViewsAndExtensionsOff) {
 TEST_F(FileFormat, IsReadWithCarefulPragmas) {
   { const KVStore store(file_); }
   const engine::Database database = engine::DatabaseFile(file_, {}).open({});
-  EXPECT_EQ(pragma(database.get(), "cell_size_check"), 1);
   EXPECT_EQ(pragma(database.get(), "mmap_size"), 0);
   EXPECT_EQ(pragma(database.get(), "secure_delete"), 2);
   EXPECT_EQ(pragma(database.get(), "wal_autocheckpoint"), 0);
+}
+
+TEST_F(FileFormat, IsWrittenByAConnectionThatLooksAtEachCell) {
+  { const KVStore store(file_); }
+  const std::unique_ptr<engine::Engine> engine = engine::open_sqlite_file(file_, {});
+  for (const char* which : {"the one that opened the file", "a later one"}) {
+    const auto connection = engine->connect(engine::Access::write);
+    std::int64_t checks = 0;
+    connection->run("PRAGMA cell_size_check", {}, [&](engine::Row row) {
+      checks = std::get<std::int64_t>(row[0]);
+      return true;
+    });
+    EXPECT_EQ(checks, 1) << which;
+  }
 }
 
 TEST_F(FileFormat, IsSyncedAsTheDurabilityAsks) {

@@ -134,6 +134,7 @@ class FileEngine final : public Engine {
   std::unique_ptr<Connection> connect(Access role) override {
     const std::lock_guard lock(mutex_);
     if (first_ != nullptr) {
+      if (role == Access::write) check_cells(first_.get(), name());
       return std::make_unique<SqliteConnection>(std::exchange(first_, nullptr), name(),
                                                 options_.busy_timeout);
     }
@@ -142,8 +143,11 @@ class FileEngine final : public Engine {
     std::shared_ptr<sqlite3> database;
     patiently(patience, [&] { database = file_.open(options_); });
     auto connection = std::make_unique<SqliteConnection>(database, name(), options_.busy_timeout);
-    // A lost writer is replaced; the index must outlive it.
-    if (role == Access::write) anchor_ = std::move(database);
+    if (role == Access::write) {
+      check_cells(database.get(), name());
+      // A lost writer is replaced; the index must outlive it.
+      anchor_ = std::move(database);
+    }
     return connection;
   }
 
@@ -239,6 +243,7 @@ class FileEngine final : public Engine {
       refuse_old_schema(database.get());
     } else {
       if (examine_schema(database.get(), name()) != Schema::current) {
+        check_cells(database.get(), name());
         upgrade_schema(database.get(), name(), patience);
       }
       use_wal(database.get(), name(), patience);

@@ -153,7 +153,6 @@ void harden(sqlite3* database, const std::string& name) {
 }
 
 void set_pragmas(sqlite3* database, const Options& options, const std::string& name) {
-  set_pragma(database, "cell_size_check", "ON", 1, name);
   // Overwrites freed content only where that costs no extra write.
   set_pragma(database, "secure_delete", "FAST", 2, name);
   if (options.durability == Durability::full) {
@@ -346,6 +345,10 @@ Database open_memory(const Options& options) {
   harden(database.get(), name);
   set_pragmas(database.get(), options, name);
   return database;
+}
+
+void check_cells(sqlite3* database, const std::string& name) {
+  set_pragma(database, "cell_size_check", "ON", 1, name);
 }
 
 void use_wal(sqlite3* database, const std::string& name, Patience& patience) {

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
@@ -70,10 +69,8 @@ std::uint32_t WalIndex::word(std::size_t index) const noexcept {
 Mark WalIndex::header() const noexcept {
   Mark mark;
   if (words_ == nullptr) return mark;
-  for (std::size_t i = 0; i < mark.words.size(); ++i) {
-    mark.words[i] = __atomic_load_n(words_ + i, __ATOMIC_RELAXED);
-  }
-  std::atomic_thread_fence(std::memory_order_acquire);
+  // Each load acquires: ThreadSanitizer knows no fences, and on x86 it costs nothing more.
+  for (std::size_t i = 0; i < mark.words.size(); ++i) mark.words[i] = word(i);
   mark.known = true;
   return mark;
 }

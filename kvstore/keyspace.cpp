@@ -49,6 +49,7 @@ std::optional<Revision> store_if(Session& session, std::string_view key, const j
   const std::string text = internal::encode(value, key, options.max_value_bytes);
   std::optional<Revision> revision;
   session.write(Grouping::grouped, [&](Writing& writing) {
+    revision.reset();  // it may run again
     if (admit(writing)) revision = writing.put({key, text, writing.expiry(how)});
   });
   return revision;
@@ -63,6 +64,7 @@ std::optional<json> change_in_place(Session& session, std::string_view key, cons
   internal::check_key(key, options);
   std::optional<json> result;
   session.write(grouping, [&](Writing& writing) {
+    result.reset();  // it may run again
     std::optional<Existing> entry = existing(writing, key);
     if (!entry && initial == nullptr) return;
     if (!entry) entry.emplace(Existing{*initial});

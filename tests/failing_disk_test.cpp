@@ -35,6 +35,7 @@ class FailingVfs {
 
   std::atomic<int> log_syncs_to_fail{0};
   std::atomic<bool> log_writes_fail{false};
+  std::atomic<int> log_writes_before_failure{0};  ///< Of one write; 0: of none.
   std::atomic<bool> database_is_full{false};
 
  private:
@@ -78,6 +79,8 @@ class FailingVfs {
 
   static int write_log(sqlite3_file* file, const void* bytes, int count, sqlite3_int64 offset) {
     if (current->log_writes_fail) return SQLITE_IOERR_WRITE;
+    std::atomic<int>& left = current->log_writes_before_failure;
+    if (left > 0 && --left == 0) return SQLITE_IOERR_WRITE;
     return current->log_.real->xWrite(file, bytes, count, offset);
   }
 
@@ -181,6 +184,45 @@ TEST_F(FailingDisk, ThatCannotWriteEndsATransactionWithTheSavepointsInsideIt) {
   EXPECT_EQ(store_->keys(), (std::vector<std::string>{"before", "k"}));
   expect_sound("old", "old");
   expect_works_again();
+}
+
+TEST_F(FailingDisk, ThatEndsAGroupOfWritesLetsOneOfManyInsertsWin) {
+  constexpr int inserts = 8;
+  for (int round = 0; round < 10; ++round) {
+    store_->erase("k");
+    std::atomic<int> inserted{0};
+    std::vector<std::thread> threads;
+    {
+      Transaction others_wait = store_->begin();
+      std::latch at_the_lock(inserts + 1);
+      const auto start = [&](auto call) {
+        threads.emplace_back([&at_the_lock, call] {
+          at_the_lock.count_down();
+          call();
+        });
+      };
+      for (int i = 0; i < inserts; ++i) {
+        start([&] {
+          if (store_->insert("k", "inserted")) ++inserted;
+        });
+      }
+      // More than the engine keeps in memory: it is this that meets the failure, before the commit,
+      // and so ends the transaction of all who share it. Where it shares none, it fails.
+      start([&] {
+        try {
+          store_->set("large", very_large);
+        } catch (const Error& error) {
+          EXPECT_EQ(error.code(), ErrorCode::io);
+        }
+      });
+      at_the_lock.wait();
+      // The large one needs this long before it waits with the others.
+      for (int i = 0; i < 3; ++i) ASSERT_GT(json(very_large).dump().size(), very_large.size());
+      disk_.log_writes_before_failure = 200;
+    }
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_EQ(inserted, 1) << "in round " << round;
+  }
 }
 
 TEST_F(FailingDisk, ThatCannotSyncTheCommitOfATransactionMakesItsOutcomeUnknown) {

@@ -1,3 +1,5 @@
+#include <sqlite3.h>
+
 #include <latch>
 #include <memory>
 #include <stdexcept>
@@ -329,6 +331,21 @@ TEST(TransactionOfAFile, IsSeenByNobodyBeforeTheCommit) {
   EXPECT_EQ(other.get("k"), json(1));
   tx.commit();
   EXPECT_EQ(other.get("k"), json(2));
+}
+
+TEST(TransactionOfAFile, IsOverWhenTheEngineRunsOutOfMemory) {
+  const TempDir directory;
+  KVStore store(directory.file("store.db"));
+  Transaction tx = store.begin();
+  tx.set("before", 1);
+  const std::string large(8U << 20U, 'x');
+  sqlite3_hard_heap_limit64(sqlite3_memory_used() + (1 << 20));
+  EXPECT_THROW(tx.set("large", large), std::bad_alloc);
+  sqlite3_hard_heap_limit64(0);
+  EXPECT_KV_ERROR(tx.set("after", 1), ErrorCode::io, "was rolled back");
+  EXPECT_KV_ERROR(tx.commit(), ErrorCode::io, "was rolled back");
+  EXPECT_EQ(store.count(), 0U);
+  store.set("works", 1);
 }
 
 TEST(TransactionOfAFile, KeepsOtherStoresFromWriting) {

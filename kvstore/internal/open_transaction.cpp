@@ -66,6 +66,8 @@ void OpenTransaction::run(Level level, engine::FunctionRef<void()> body) {
       undo_abandoned();
       throw;
     } catch (...) {
+      // Out of memory ends it, too.
+      note_loss(Error(ErrorCode::io, "the engine could not go on with it"));
       undo_abandoned();
       throw;
     }
@@ -166,7 +168,8 @@ void OpenTransaction::undo(std::size_t levels) noexcept {
   for (; levels > 0 && !levels_.empty(); --levels) {
     if (levels_.size() == 1) return end();
     undo_call();
-    if (!levels_.empty()) levels_.pop_back();
+    if (transaction_->connection().state() != engine::State::open) return end();
+    levels_.pop_back();
   }
 }
 

@@ -210,6 +210,33 @@ TEST_P(Computing, InACircleOfThreadsIsMisuseAndNoHang) {
   }
 }
 
+TEST_P(Computing, IsNoCircleWithAThreadThatIsAboutToWakeUp) {
+  for (int round = 0; round < 300; ++round) {
+    const std::string inner = "inner" + std::to_string(round);
+    const std::string outer = "outer" + std::to_string(round);
+    std::latch inner_began(1);
+    std::latch outer_began(1);
+    auto other = std::async(std::launch::async, [&] {
+      inner_began.wait();
+      return code_of([&] {
+        store_.get_or_compute(outer, minutes(1), [&] {
+          outer_began.count_down();
+          return store_.get_or_compute(inner, minutes(1), counting());
+        });
+      });
+    });
+    store_.get_or_compute(inner, minutes(1), [&] {
+      inner_began.count_down();
+      outer_began.wait();
+      for (int i = 0; i < 100; ++i) std::this_thread::yield();  // so that it waits, most times
+      return json(1);
+    });
+    // The other has its result now, though it may not have woken up.
+    EXPECT_EQ(code_of([&] { store_.get_or_compute(outer, minutes(1), counting()); }), std::nullopt);
+    EXPECT_EQ(other.get(), std::nullopt);
+  }
+}
+
 TEST_P(Computing, UnderTheWriteLockIsMisuse) {
   store_.set("other", 1);
   store_.transaction([&](Transaction& /*tx*/) {

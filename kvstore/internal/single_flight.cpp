@@ -58,7 +58,8 @@ void SingleFlight::refuse_circle(const Flight& flight, std::string_view key) con
   const Flight* next = &flight;
   while (next->leader != std::this_thread::get_id()) {
     const auto waits = waiting_.find(next->leader);
-    if (waits == waiting_.end()) return;
+    // A flight that is over only waits for this thread to wake up.
+    if (waits == waiting_.end() || waits->second->done) return;
     next = waits->second;
   }
   throw Error(ErrorCode::misuse,

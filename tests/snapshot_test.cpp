@@ -1,3 +1,5 @@
+#include <array>
+#include <atomic>
 #include <thread>
 
 #include "behaviour.hpp"
@@ -80,6 +82,20 @@ TEST_P(Snapshots, CanBeReadWhileATransactionLives) {
   tx.set("k", 2);
   EXPECT_EQ(snapshot.get("k"), json(1));
   EXPECT_EQ(tx.get("k"), json(2));
+}
+
+TEST_P(Snapshots, AreOfTheNewestMomentAlsoWhereOthersEnd) {
+  std::atomic<bool> over{false};
+  const auto begin_and_end = [&] {
+    while (!over) EXPECT_FALSE(store_.snapshot().contains("absent"));
+  };
+  std::array threads = {std::thread(begin_and_end), std::thread(begin_and_end)};
+  for (int i = 0; i < 3'000; ++i) {
+    store_.set("k", i);
+    EXPECT_EQ(store_.snapshot().get("k"), i);
+  }
+  over = true;
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(SnapshotOfAFile, KeepsTheLogAndSaysSo) {

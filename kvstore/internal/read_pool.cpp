@@ -68,7 +68,10 @@ void ReadPool::give_back(std::unique_ptr<engine::Connection> connection,
   {
     const std::lock_guard lock(mutex_);
     if (role == engine::Access::snapshot) --most_;
-    if (connection->state() == engine::State::idle && open_ <= most_) {
+    // Where there is only one connection, this is one to a copy of a moment that has passed.
+    const bool reusable =
+        connection->state() == engine::State::idle && !engine_.traits().one_connection;
+    if (reusable && open_ <= most_) {
       idle_.push_back(std::move(connection));
     }
   }

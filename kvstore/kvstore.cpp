@@ -127,11 +127,11 @@ Subscription KVStore::watch(std::string prefix, std::function<void(const Change&
 std::size_t KVStore::purge_expired() {
   constexpr std::size_t batch = 1000;  // so that other writers get their turn
   std::size_t total = 0;
-  std::size_t purged = batch;
-  while (purged == batch) {
+  std::size_t purged = 0;
+  do {
     session().write([&](internal::Writing& writing) { purged = writing.purge(batch); });
     total += purged;
-  }
+  } while (purged != 0);
   return total;
 }
 

@@ -98,6 +98,21 @@ TEST_F(Damage, OfAnExpiryDoesNotLetAPurgeRemoveTheEntry) {
   expect_key7_kept_by_a_purge();
 }
 
+TEST_F(Damage, OfAnExpiredEntryDoesNotEndAPurgeEarly) {
+  KVStore store(file_, {.clock = clock_.source()});
+  store.transaction([](Transaction& tx) {
+    for (int i = 0; i < 2'500; ++i) {
+      tx.set("short/" + std::to_string(i), i, {.ttl = std::chrono::seconds(1)});
+    }
+  });
+  Outside outside(file_);
+  sqlite3_db_config(outside.handle(), SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  outside.run("UPDATE kv SET value = '77' WHERE key = 'short/0'");
+  clock_.advance(std::chrono::seconds(10));
+  EXPECT_EQ(store.purge_expired(), 2'499U);
+  EXPECT_EQ(outside.one("SELECT count(*) FROM kv WHERE key LIKE 'short/%'"), "1");
+}
+
 TEST_F(Damage, ToAValueIsSeenByEveryRead) {
   rot("value = replace(value, '7', '8')");
   expect_key7_corrupt();

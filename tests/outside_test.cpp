@@ -231,6 +231,15 @@ TEST_F(OutsideWriter, ThatLeavesNoNumberAsRevisionDoesNotSwallowTheNextWrite) {
   }
 }
 
+TEST_F(OutsideWriter, ThatLeavesARevisionOfTextDoesNotHideTheOthersFromARange) {
+  store_.set("a/1", 1);
+  store_.set("a/2", 1);
+  outside_.run("UPDATE kv SET revision = 9000000000000000 WHERE key = 'a/1'");
+  outside_.run("UPDATE kv SET revision = 'x' WHERE key = 'a/2'");
+  EXPECT_EQ(store_.erase_range({.prefix = "a/"}), 2U);
+  EXPECT_GT(store_.set("a/1", 2), 9000000000000000);
+}
+
 TEST_F(OutsideWriter, ThatLeavesTheLargestRevisionMakesWritesOfThatKeyFail) {
   store_.set("k", "before");
   outside_.run("UPDATE kv SET revision = 9223372036854775807");

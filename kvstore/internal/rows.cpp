@@ -46,7 +46,8 @@ Revision after(Revision revision) {
   if (revision == std::numeric_limits<Revision>::max()) {
     throw Error(ErrorCode::out_of_range,
                 "a revision in the file is the largest possible number, so that none can follow; "
-                "set it back with SQL: UPDATE kv SET revision = 0, and the same for kv_floor");
+                "set it back with SQL: UPDATE kv SET revision = 0, and the same for kv_floor, and "
+                "open the store again");
   }
   return revision + 1;
 }

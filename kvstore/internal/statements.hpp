@@ -84,7 +84,8 @@ struct Statements {
   std::string_view erase = "DELETE FROM kv WHERE key = $1";
 
   std::string_view latest_revision_in_range =
-      "SELECT max(revision) FROM kv WHERE key >= $1 AND key < $2";
+      "SELECT max(revision) FROM kv WHERE key >= $1 AND key < $2 "
+      "AND revision <= 9223372036854775807";  // all text sorts behind the numbers
 
   std::string_view erase_range = "DELETE FROM kv WHERE key >= $1 AND key < $2";
 

@@ -182,6 +182,19 @@ TEST_P(Cache, IsPushedOutByNothingThatIsReadOnce) {
   EXPECT_EQ(store.get_shared("often"), often);
 }
 
+TEST_P(Cache, IsPushedOutByNothingLargeThatIsReadOnce) {
+  const TempDir dir;
+  Options small = options();
+  small.cache_bytes = 1U << 20U;  // 64 KiB for each part of the keys: one of the two has room
+  KVStore store = open_in(dir, small);
+  for (int i = 0; i < 200; ++i) store.set("once/" + std::to_string(i), std::string(30'000, 'x'));
+  store.set("often", std::string(40'000, 'x'));
+  const auto often = store.get_shared("often");
+  ASSERT_TRUE(store.get_shared("often") == often);
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(store.get("once/" + std::to_string(i)));
+  EXPECT_TRUE(store.get_shared("often") == often);
+}
+
 TEST_P(Cache, CanBeTurnedOff) {
   const TempDir dir;
   Options none = options();
@@ -229,6 +242,19 @@ TEST(CacheOfAFile, SeesWhatAnotherStoreWrites) {
     EXPECT_EQ(store.get("k"), i);
     store.set("mine", i);
     EXPECT_EQ(other.get("mine"), i);
+  }
+}
+
+TEST(CacheOfAFile, MakesRoomAtOnceForWhatIsReadAfterAnotherStoreWrote) {
+  const TempDir dir;
+  KVStore store(dir.file("store.db"), {.cache_bytes = 256U << 10U});
+  KVStore other(dir.file("store.db"));
+  for (int i = 0; i < 3'000; ++i) store.set("old/" + std::to_string(i), std::string(500, 'x'));
+  for (int i = 0; i < 3'000; ++i) ASSERT_TRUE(store.get("old/" + std::to_string(i)));  // fill it
+  for (int i = 0; i < 50; ++i) other.set("new/" + std::to_string(i), std::string(500, 'x'));
+  for (int i = 0; i < 50; ++i) {
+    const auto first = store.get_shared("new/" + std::to_string(i));
+    EXPECT_EQ(store.get_shared("new/" + std::to_string(i)), first) << i;
   }
 }
 

@@ -64,9 +64,11 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
                                       heap_bytes(5 * sizeof(void*)) + heap_bytes(sizeof(json) + 16);
   const std::size_t hash = hash_of(key);
   Shard& shard = shard_of(hash);
+  bool nearly_full = false;
   {
     const std::lock_guard lock(shard.mutex);
-    const bool nearly_full = shard.bytes > shard_bytes_ - shard_bytes_ / 8;
+    // What belongs to another mark goes anyway.
+    nearly_full = shard.mark == mark && shard.bytes > shard_bytes_ - shard_bytes_ / 8;
     if (nearly_full && !shard.missed_before(hash)) return nullptr;
   }
   const std::size_t bytes = bookkeeping + heap_bytes(key.size() + 1) + footprint(value);
@@ -79,6 +81,8 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
     shard.drop_all();
     shard.mark = mark;
   }
+  const bool full = shard.bytes + bytes > shard_bytes_;
+  if (full && !nearly_full && !shard.missed_before(hash)) return nullptr;
   shard.drop(key);
   while (shard.bytes + bytes > shard_bytes_) shard.drop(std::prev(shard.kept.end()));
   auto kept = std::make_shared<const json>(std::move(value));

@@ -35,7 +35,7 @@ void Janitor::wake() noexcept {
 
 bool Janitor::is_this_thread() {
   const std::lock_guard lock(mutex_);
-  return thread_.get_id() == std::this_thread::get_id();
+  return thread_id_ == std::this_thread::get_id();
 }
 
 void Janitor::wait(std::chrono::steady_clock::time_point deadline) {
@@ -53,18 +53,21 @@ void Janitor::finish(std::chrono::steady_clock::time_point deadline) {
 }
 
 void Janitor::stop() noexcept {
+  std::thread thread;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     changed_.notify_all();
+    thread.swap(thread_);
   }
-  if (thread_.joinable()) thread_.join();
+  if (thread.joinable()) thread.join();
 }
 
 void Janitor::loop() noexcept {
   constexpr milliseconds shortest_rest{10};
   constexpr milliseconds longest_rest{1000};
   std::unique_lock lock(mutex_);
+  thread_id_ = std::this_thread::get_id();
   while (!stopping_) {
     if (!asked_) {
       changed_.wait(lock);
@@ -85,6 +88,7 @@ void Janitor::loop() noexcept {
       changed_.wait_for(lock, rest_, [this] { return stopping_; });
     }
   }
+  thread_id_ = {};
 }
 
 engine::Tidied Janitor::attempt() noexcept {

@@ -54,6 +54,7 @@ class Janitor {
   std::uint64_t attempts_ = 0;
   std::chrono::milliseconds rest_{0};
   std::thread thread_;
+  std::thread::id thread_id_{};  ///< Of the thread, while it runs.
 };
 
 }  // namespace kvstore::internal

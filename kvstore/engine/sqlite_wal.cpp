@@ -107,6 +107,15 @@ GuardedCheckpoint::GuardedCheckpoint(Database pin, Database copier, WalIndex ind
       budget_(shortest_hold) {}
 
 Tidied GuardedCheckpoint::run(WithWriter with_writer) {
+  try {
+    return attempt(with_writer);
+  } catch (...) {
+    unpin();  // or the log could not start anew until the next attempt
+    throw;
+  }
+}
+
+Tidied GuardedCheckpoint::attempt(WithWriter with_writer) {
   constexpr std::uint32_t few_frames = 400;
   constexpr int most_rounds = 3;
   // The bulk, while writers go on: what the pin reads cannot be reset.

@@ -57,6 +57,7 @@ class GuardedCheckpoint {
   Tidied run(WithWriter with_writer);
 
  private:
+  Tidied attempt(WithWriter with_writer);
   bool pin_log(WithWriter with_writer);
   void unpin() noexcept;
   enum class Copied : std::uint8_t { all, some, too_slow };

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <latch>
 #include <thread>
 #include <vector>
@@ -18,6 +19,24 @@ WriteQueue::Clock::time_point soon() {
 }
 WriteQueue::Clock::time_point never() {
   return WriteQueue::Clock::time_point::max();
+}
+
+/// Writes back to back for a while. Returns how long nobody had the turn, in gaps that another
+/// process can use.
+WriteQueue::Clock::duration time_left_free(
+    WriteQueue& queue, milliseconds run,
+    const std::function<void(WriteQueue::Clock::time_point)>& work = [](auto) {}) {
+  const auto start = WriteQueue::Clock::now();
+  auto ended = start;
+  WriteQueue::Clock::duration free{};
+  while (ended - start < run) {
+    const WriteQueue::Turn turn = queue.wait(never());
+    const auto now = WriteQueue::Clock::now();
+    if (now - ended > std::chrono::microseconds(50)) free += now - ended;
+    work(now);
+    ended = WriteQueue::Clock::now();
+  }
+  return free;
 }
 
 TEST(WriteQueue, LetsOnlyOneInAtATime) {
@@ -75,16 +94,21 @@ TEST(WriteQueue, HandsTheTurnToWhoeverWaits) {
 
 TEST(WriteQueue, LeavesTheLockFreeForOtherProcessesAfterARunOfWrites) {
   WriteQueue queue("\"store\"", true);
-  const auto start = WriteQueue::Clock::now();
-  auto ended = start;
-  WriteQueue::Clock::duration longest_gap{};
-  while (ended - start < milliseconds(400)) {
-    const WriteQueue::Turn turn = queue.wait(never());
-    const auto now = WriteQueue::Clock::now();
-    longest_gap = std::max(longest_gap, now - ended);
-    ended = now;
-  }
-  EXPECT_GE(longest_gap, milliseconds(1));
+  EXPECT_GE(time_left_free(queue, milliseconds(400)), milliseconds(400) / 40);
+}
+
+TEST(WriteQueue, LeavesTheLockFreeForLongerWhileOthersWrite) {
+  WriteQueue queue("\"store\"", true);
+  queue.saw_others();
+  EXPECT_GE(time_left_free(queue, milliseconds(400)), milliseconds(400) / 10);
+}
+
+TEST(WriteQueue, LeavesTheLockFreeAlsoAfterLongTransactions) {
+  WriteQueue queue("\"store\"", true);
+  const auto at_work = [](WriteQueue::Clock::time_point since) {
+    while (WriteQueue::Clock::now() - since < milliseconds(20)) std::this_thread::yield();
+  };
+  EXPECT_GE(time_left_free(queue, milliseconds(400), at_work), milliseconds(400) / 40);
 }
 
 TEST(WriteQueue, ForgetsOtherProcessesAfterAWhile) {

@@ -71,12 +71,15 @@ void WriteQueue::leave_room() {
   const auto now = Clock::now();
   if (now - ended_ > back_to_back) busy_since_ = now;
   if (now - busy_since_ < longest_run) return;
-  const milliseconds window(others_within(std::chrono::seconds(10)) ? 7 : 2);
-  const auto into_period = now.time_since_epoch() % window_period;
-  if (into_period < window) {
-    std::this_thread::sleep_for(window - into_period);
-  } else if (now - paused_ > 2 * window_period) {
-    std::this_thread::sleep_for(window);  // its transactions are longer than the period
+  const Windows& windows = others_within(std::chrono::seconds(10)) ? beside_others : alone;
+  const auto into_period = now.time_since_epoch() % windows.period;
+  const auto since_pause = now - std::max(paused_, busy_since_);
+  if (into_period < windows.length) {
+    std::this_thread::sleep_for(windows.length - into_period);
+  } else if (since_pause > 2 * windows.period) {
+    // Its transactions are longer than the period: the same share of the time.
+    const auto owed = since_pause * windows.length.count() / windows.period.count();
+    std::this_thread::sleep_for(std::min<Clock::duration>(owed, beside_others.length));
   } else {
     return;
   }

@@ -21,11 +21,12 @@ class Writing;
 /// Lets the writers of this process take turns, in the order in which they came, and leaves room
 /// for those of other processes.
 ///
-/// Who writes back to back for longer than 50 ms leaves the lock free in a window that is the same
-/// for all processes of the machine, because they share the steady clock: 2 ms long, or 7 ms while
-/// others are seen to write. Without it one busy thread let another process commit once in ten
-/// seconds, and then fail with "database is locked". The period of the windows is no divisor of the
-/// steps in which SQLite polls for the lock (25, 50 and 100 ms): a poll that misses one window
+/// Who writes back to back for longer than 50 ms leaves the lock free in windows that are the same
+/// for all processes of the machine, because they share the steady clock: 7 of every 47 ms while
+/// others are seen to write, else 0.1 of every 2.35 ms, which as few polls hit as would 2 of 47,
+/// but which no write has to wait for long. Without them one busy thread let another process commit
+/// once in ten seconds, and then fail with "database is locked". The long period is no divisor of
+/// the steps in which SQLite polls for the lock (25, 50 and 100 ms): a poll that misses one window
 /// comes 6 ms later in the period of the next, and so hits one of 7 ms within eight polls.
 class WriteQueue {
  public:
@@ -97,7 +98,13 @@ class WriteQueue {
     std::condition_variable wake{};
   };
 
-  static constexpr std::chrono::milliseconds window_period{47};
+  struct Windows {
+    std::chrono::microseconds length, period;
+  };
+  static constexpr Windows beside_others{.length = std::chrono::milliseconds(7),
+                                         .period = std::chrono::milliseconds(47)};
+  static constexpr Windows alone{.length = std::chrono::microseconds(100),
+                                 .period = std::chrono::microseconds(2350)};
 
   void leave_room();
   void finish() noexcept;

@@ -1,3 +1,4 @@
+#include <array>
 #include <map>
 #include <memory>
 #include <set>
@@ -8,6 +9,7 @@
 #include <kvstore/engine/sqlite_salvage.hpp>
 #include <kvstore/engine/text.hpp>
 #include <kvstore/error.hpp>
+#include <kvstore/internal/statements.hpp>
 #include <kvstore/internal/store.hpp>
 #include <kvstore/salvage.hpp>
 
@@ -34,6 +36,7 @@ class Rescue {
       }
     }
     to_.raise_floor(from_.floor());
+    restore_migrations();
     for (const std::string& remark : from_.remarks()) note("", remark);
     report_.saved = to_.count_rows();
     report_.unreadable_pages = from_.unreadable_pages();
@@ -51,6 +54,16 @@ class Rescue {
     if (key != nullptr && damaged_.size() < most_problems) {
       damaged_.emplace(*key, std::move(problem));
     }
+  }
+
+  /// Without them the next `migrate` would take every step again, on documents that have been
+  /// through it.
+  void restore_migrations() {
+    from_.each_migration([&](std::int64_t version, engine::Row name_and_time) {
+      to_.connection.run(internal::statements.create_migration_table);
+      to_.connection.run(internal::statements.note_migration,
+                         std::array{engine::Value(version), name_and_time[0], name_and_time[1]});
+    });
   }
 
   void note_lost(std::string_view key, const std::string& what) {

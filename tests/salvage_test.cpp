@@ -1,5 +1,6 @@
 #include <sys/mount.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -87,6 +88,13 @@ class Salvage : public ::testing::Test {
       if (!problem.key.empty()) keys.insert(problem.key);
     }
     return keys;
+  }
+
+  /// Whether something beside the lost keys is told that holds this text.
+  static bool says(const SalvageReport& report, std::string_view text) {
+    return std::ranges::any_of(report.problems, [&](const Problem& problem) {
+      return problem.key.empty() && problem.what.find(text) != std::string::npos;
+    });
   }
 
   /// Everything but these keys is there, and they are named.
@@ -315,6 +323,46 @@ TEST_F(Salvage, KeepsRowsThatAreOlderThanTheStore) {
   const KVStore store(rescued_, options_);
   EXPECT_EQ(store.get_text("k"), "{\"a\": 1}");
   EXPECT_EQ(store.entry("k")->revision, 0);
+}
+
+TEST_F(Salvage, TakesNoMigrationASecondTime) {
+  int taken = 0;
+  const std::vector<Migration> steps = {
+      {.version = 1, .name = "one", .up = [&](auto&) { ++taken; }},
+      {.version = 2, .name = "two", .up = [&](auto&) { ++taken; }}};
+  {
+    KVStore store(file_, options_);
+    migrate(store, steps);
+  }
+  clock_.advance(Duration(1000));
+  damage([](std::string& bytes) { bytes[bytes.find(R"({"n":70,)") + 5] = '9'; });
+  expect_lost(rescue(), {"key70"});
+  KVStore store(rescued_, options_);
+  migrate(store, steps);
+  EXPECT_EQ(taken, 2);
+  const std::vector<migration::Applied> history = migration::history(store);
+  ASSERT_EQ(history.size(), 2U);
+  EXPECT_EQ(history[1].name, "two");
+  EXPECT_EQ(history[1].applied_at, clock_.now() - Duration(1000));
+}
+
+TEST_F(Salvage, SaysSoWhenTheMigrationsCannotBeKnown) {
+  {
+    KVStore store(file_, options_);
+    migrate(store, {{.version = 1, .name = "one", .up = [](Transaction&) {}}});
+  }
+  const std::size_t list = root_of("kv_migration") - 1;
+  for (const std::size_t page : {std::size_t{0}, list}) {
+    damage([&](std::string& bytes) { bytes.replace(page * page_bytes, page_bytes, damaged_page); });
+    const SalvageReport report = rescue();
+    EXPECT_TRUE(expect_sound_rest(report).empty());
+    EXPECT_TRUE(says(report, "migrations")) << page;
+  }
+  damage([](std::string&) {});
+  EXPECT_FALSE(says(rescue(), "migrations"));
+  run_outside(file_, "UPDATE kv_migration SET applied_at = x'00'");
+  damage([](std::string&) {});
+  EXPECT_TRUE(says(rescue(), "migrations"));
 }
 
 TEST_F(Salvage, LetsRevisionsGrow) {

@@ -192,7 +192,11 @@ bool RecordReader::read_payload(Kind kind, std::size_t at) {
   if (kind == Kind::index_interior) at += 4;
   const std::optional<std::uint64_t> bytes = varint(page_, at);
   if (!bytes || *bytes > std::uint64_t{file_.count()} * file_.page_bytes()) return false;
-  if (kind == Kind::table_leaf && !varint(page_, at)) return false;  // the rowid
+  if (kind == Kind::table_leaf) {
+    const std::optional<std::uint64_t> rowid = varint(page_, at);
+    if (!rowid) return false;
+    rowid_ = static_cast<std::int64_t>(*rowid);
+  }
   // How much of it is on this page: section 1.6 of the file format.
   const std::uint64_t usable = file_.page_bytes();
   const std::uint64_t most = kind == Kind::table_leaf ? usable - 35 : (usable - 12) * 64 / 255 - 23;

@@ -51,6 +51,9 @@ class RecordReader {
   /// yet, and are not free: those below a damaged page.
   void sweep(OnRecord on_record);
 
+  /// Of the record of a table that a callback has just been given.
+  [[nodiscard]] std::int64_t rowid() const noexcept { return rowid_; }
+
   /// Whether the list of free pages is whole; if not, `sweep` brings back what was erased.
   [[nodiscard]] bool knows_free_pages() const noexcept { return knows_free_pages_; }
 
@@ -91,6 +94,7 @@ class RecordReader {
   std::vector<bool> seen_;  ///< By page number.
   bool knows_free_pages_ = true;
   std::size_t unreadable_pages_ = 0, unreadable_records_ = 0;
+  std::int64_t rowid_ = 0;
   std::string page_, overflow_, payload_;
   std::vector<Value> columns_;
 };

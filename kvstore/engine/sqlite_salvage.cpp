@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 #include <kvstore/engine/fork_guard.hpp>
 #include <kvstore/engine/sqlite_backup.hpp>
@@ -102,10 +103,11 @@ void DamagedStore::find_roots() {
     if (text_of(row[name]) == "kv") table_ = page;
     if (text_of(row[name]) == "sqlite_autoindex_kv_1") keys_ = page;
     if (text_of(row[name]) == "kv_floor") floor_ = page;
+    if (text_of(row[name]) == "kv_migration") migrations_ = page;
   };
   constexpr std::uint32_t schema = 1;
-  const bool whole = reader_->walk(RecordReader::Tree::table, schema, look);
-  if (whole && table_ == 0) {
+  knows_tables_ = reader_->walk(RecordReader::Tree::table, schema, look);
+  if (knows_tables_ && table_ == 0) {
     throw Error(ErrorCode::not_a_store,
                 "there is nothing to salvage: the file holds the tables of "
                 "another application");
@@ -139,6 +141,30 @@ bool DamagedStore::each_key(FunctionRef<void(std::string_view)> on_key) {
       on_key(text_of(row[0]));
     }
   });
+}
+
+void DamagedStore::each_migration(
+    FunctionRef<void(std::int64_t version, Row name_and_time)> on_step) {
+  bool whole = migrations_ != 0 || knows_tables_;
+  std::set<std::int64_t> versions;
+  const auto take = [&](Row row) {
+    // The version is the rowid, and NULL in the record.
+    const std::int64_t version = reader_->rowid();
+    if (row.size() == 3 && std::holds_alternative<std::string_view>(row[1]) &&
+        std::holds_alternative<std::string_view>(row[2]) && versions.insert(version).second) {
+      on_step(version, row.subspan(1));
+    } else {
+      whole = false;
+    }
+  };
+  if (migrations_ != 0) {
+    whole = reader_->walk(RecordReader::Tree::table, migrations_, take) && whole;
+  }
+  if (!whole) {
+    remarks_.emplace_back(
+        "which migrations the documents have been through is not known; find out before the next "
+        "migrate()");
+  }
 }
 
 std::int64_t DamagedStore::floor() {

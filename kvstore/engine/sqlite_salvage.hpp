@@ -39,6 +39,9 @@ class DamagedStore {
   /// Calls back for every key that the index of the keys holds. Returns whether that is all keys.
   bool each_key(FunctionRef<void(std::string_view)> on_key);
 
+  /// Calls back for every migration that the store has been through, in no order.
+  void each_migration(FunctionRef<void(std::int64_t version, Row name_and_time)> on_step);
+
   /// The number in `kv_floor`; 0 when it cannot be read.
   [[nodiscard]] std::int64_t floor();
 
@@ -59,7 +62,9 @@ class DamagedStore {
 
   std::optional<RecordReader> reader_;
   int direct_ = -1;                                 ///< The file itself, where it is read directly.
+  bool knows_tables_ = false;                       ///< No table is there but those with a root.
   std::uint32_t table_ = 0, keys_ = 0, floor_ = 0;  ///< Root pages; 0 where they are not known.
+  std::uint32_t migrations_ = 0;                    ///< The same.
   std::vector<std::string> remarks_;
 };
 

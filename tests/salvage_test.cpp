@@ -191,7 +191,9 @@ TEST_F(Salvage, LosesNothingToAPointerThatLeadsIntoAnotherTree) {
 TEST_F(Salvage, TakesNoRowOfAnotherTable) {
   run_outside(file_,
               "CREATE TABLE kv_other(key, value, updated_at, expires_at, revision, checksum); "
-              "INSERT INTO kv_other VALUES('other', '1', NULL, NULL, NULL, NULL)");
+              "INSERT INTO kv_other VALUES('other', '1', NULL, NULL, NULL, NULL); "
+              "CREATE TABLE settings(key TEXT PRIMARY KEY, value TEXT, at TEXT); "
+              "INSERT INTO settings VALUES('setting', '1', NULL)");
   damage([&](std::string& bytes) {
     bytes.replace((root_of("kv") - 1) * page_bytes, page_bytes, damaged_page);
   });
@@ -323,6 +325,35 @@ TEST_F(Salvage, KeepsRowsThatAreOlderThanTheStore) {
   const KVStore store(rescued_, options_);
   EXPECT_EQ(store.get_text("k"), "{\"a\": 1}");
   EXPECT_EQ(store.entry("k")->revision, 0);
+}
+
+/// Rows of other programs have no checksum; what an index says of them is all that speaks for them.
+TEST_F(Salvage, LosesToADamagedPageNoRowsOfOtherPrograms) {
+  fs::remove(file_);
+  std::string rows = std::string(older_table) + "; BEGIN; ";
+  for (int i = 0; i < 500; ++i) {
+    rows += "INSERT INTO kv VALUES('old" + std::to_string(i) + "', '{\"text\": \"" +
+            std::string(100, 'o') + "\"}', '2020-01-01 00:00:00'); ";
+  }
+  run_outside(file_, rows + "COMMIT");
+  KVStore(file_, options_).set("new", 1);
+  run_outside(file_, "INSERT INTO kv(key, value) VALUES('outside', '[1, 2]')");
+  const std::size_t root = root_of("kv") - 1;
+  const std::size_t index = root_of("sqlite_autoindex_kv_1") - 1;
+  for (const std::vector<std::size_t>& pages :
+       {std::vector<std::size_t>{root}, {0}, {root, index}}) {
+    SCOPED_TRACE(pages.back());
+    damage([&](std::string& bytes) {
+      for (const std::size_t page : pages) {
+        bytes.replace(page * page_bytes, page_bytes, damaged_page);
+      }
+    });
+    // Keys that stood on the page of the index have lost their witness.
+    EXPECT_GT(rescue().saved, pages.size() == 1 ? 501U : 450U);
+    const KVStore store(rescued_, options_);
+    EXPECT_TRUE(store.contains("old400"));
+    EXPECT_EQ(store.get("outside"), json({1, 2}));
+  }
 }
 
 TEST_F(Salvage, TakesNoMigrationASecondTime) {

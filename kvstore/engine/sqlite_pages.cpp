@@ -168,11 +168,11 @@ bool RecordReader::walk(Tree tree, std::uint32_t root, OnRecord on_record) {
   return unreadable_pages_ + unreadable_records_ == unreadable_before;
 }
 
-void RecordReader::sweep(OnRecord on_record) {
+void RecordReader::sweep(Tree tree, OnRecord on_record) {
   for (std::uint32_t number = 2; number <= file_.count(); ++number) {
     if (seen_[number]) continue;
     const std::optional<Node> found = node(number);
-    if (found && found->kind == Kind::table_leaf) read_records(*found, on_record);
+    if (found && found->tree() == tree) read_records(*found, on_record);
   }
 }
 

@@ -47,9 +47,9 @@ class RecordReader {
   /// that was read once is not read again, for any tree.
   bool walk(Tree tree, std::uint32_t root, OnRecord on_record);
 
-  /// Calls back for every record on pages that look as if they belonged to a table, were not read
-  /// yet, and are not free: those below a damaged page.
-  void sweep(OnRecord on_record);
+  /// Calls back for every record on pages that look as if they belonged to such a tree, were not
+  /// read yet, and are not free: those below a damaged page.
+  void sweep(Tree tree, OnRecord on_record);
 
   /// Of the record of a table that a callback has just been given.
   [[nodiscard]] std::int64_t rowid() const noexcept { return rowid_; }

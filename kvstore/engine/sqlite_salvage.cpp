@@ -5,7 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <set>
+#include <utility>
 
 #include <kvstore/engine/fork_guard.hpp>
 #include <kvstore/engine/sqlite_backup.hpp>
@@ -33,6 +33,13 @@ Database open_as_it_is(const DatabaseFile& file) {
 std::string_view text_of(const Value& value) noexcept {
   const auto* text = std::get_if<std::string_view>(&value);
   return text == nullptr ? std::string_view() : *text;
+}
+
+/// The key and the rowid that a record of an index of keys holds. Absent: it is none.
+std::optional<std::pair<std::string, std::int64_t>> place_of(Row row) {
+  const auto* rowid = row.size() == 2 ? std::get_if<std::int64_t>(&row[1]) : nullptr;
+  if (rowid == nullptr || !std::holds_alternative<std::string_view>(row[0])) return std::nullopt;
+  return std::pair(std::string(text_of(row[0])), *rowid);
 }
 
 }  // namespace
@@ -129,17 +136,48 @@ void DamagedStore::each_row(FunctionRef<void(Row, Place)> on_row) {
         "the list of free pages is damaged too: entries that were erased, and "
         "older values, may have come back");
   }
-  reader_->sweep([&](Row row) {
-    if (row.size() == table_columns) hand_on(row, Place::astray);
+  read_keys();
+  bool doubtful = false;
+  reader_->sweep(RecordReader::Tree::table, [&](Row row) {
+    const Place place = is_in_index(row) ? Place::table : Place::astray;
+    const bool unchecked = row.size() < table_columns ||
+                           std::holds_alternative<std::monostate>(row[table_columns - 1]);
+    doubtful = doubtful || (place == Place::table && !all_keys_ && unchecked);
+    hand_on(row, place);
+  });
+  if (doubtful) {
+    remarks_.emplace_back(
+        "the index of the keys is damaged: rows of other tables may be among the entries without a "
+        "checksum, where those tables look like that of a store");
+  }
+}
+
+bool DamagedStore::is_in_index(Row row) const {
+  if (row.empty() || !std::holds_alternative<std::string_view>(row[0])) return false;
+  const std::string_view key = text_of(row[0]);
+  const auto found = keys_read_.find(key);
+  return (found != keys_read_.end() && found->second == reader_->rowid()) ||
+         keys_found_.contains({std::string(key), reader_->rowid()});
+}
+
+void DamagedStore::read_keys() {
+  if (std::exchange(has_read_keys_, true)) return;
+  all_keys_ = keys_ != 0 && reader_->walk(RecordReader::Tree::index, keys_, [&](Row row) {
+    if (auto found = place_of(row)) keys_read_.insert(*std::move(found));
+  });
+  if (all_keys_) return;
+  reader_->sweep(RecordReader::Tree::index, [&](Row row) {
+    if (auto found = place_of(row)) keys_found_.insert(*std::move(found));
   });
 }
 
 bool DamagedStore::each_key(FunctionRef<void(std::string_view)> on_key) {
-  if (keys_ == 0) return false;
-  return reader_->walk(RecordReader::Tree::index, keys_, [&](Row row) {
-    if (row.size() == 2 && std::holds_alternative<std::string_view>(row[0])) {
-      on_key(text_of(row[0]));
-    }
+  if (has_read_keys_) {
+    for (const auto& [key, rowid] : keys_read_) on_key(key);
+    return all_keys_;
+  }
+  return keys_ != 0 && reader_->walk(RecordReader::Tree::index, keys_, [&](Row row) {
+    if (const auto place = place_of(row)) on_key(place->first);
   });
 }
 

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <kvstore/engine/sqlite_pages.hpp>
@@ -29,7 +32,7 @@ class DamagedStore {
 
   /// Where a row was found.
   enum class Place : bool {
-    table,  ///< In the table, as SQLite would have found it.
+    table,  ///< In the table, or where the index of the keys says that it is.
     astray  ///< On a page that was cut off from it, so that only its checksum can speak for it.
   };
 
@@ -59,12 +62,20 @@ class DamagedStore {
   void copy(std::string_view from, const StagedFile& scratch, const Progress& progress);
   void open_directly(const std::string& path, const std::string& name, const std::string& why);
   void find_roots();
+  void read_keys();
+
+  /// A key and its place in an index are a witness for a row that has no checksum.
+  [[nodiscard]] bool is_in_index(Row row) const;
 
   std::optional<RecordReader> reader_;
   int direct_ = -1;                                 ///< The file itself, where it is read directly.
   bool knows_tables_ = false;                       ///< No table is there but those with a root.
   std::uint32_t table_ = 0, keys_ = 0, floor_ = 0;  ///< Root pages; 0 where they are not known.
   std::uint32_t migrations_ = 0;                    ///< The same.
+  bool has_read_keys_ = false, all_keys_ = false;   ///< All: `keys_read_` lacks none.
+  std::map<std::string, std::int64_t, std::less<>> keys_read_;  ///< By key, where its row is.
+  /// The same on pages of indexes, no matter of which table, that were cut off.
+  std::set<std::pair<std::string, std::int64_t>> keys_found_;
   std::vector<std::string> remarks_;
 };
 

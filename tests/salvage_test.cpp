@@ -327,6 +327,46 @@ TEST_F(Salvage, KeepsRowsThatAreOlderThanTheStore) {
   EXPECT_EQ(store.entry("k")->revision, 0);
 }
 
+/// For somebody who may only read the file and what lies beside it.
+class SalvageByAnother : public Salvage {
+ protected:
+  void SetUp() override {
+    if (!is_root()) GTEST_SKIP() << "only root can become another user";
+    Process writer(worker({"write", file_, "w", "full"}));
+    ASSERT_EQ(writer.line(), "0");
+    writer.kill_now();
+    fs::permissions(dir_.path(), fs::perms(0755));
+    for (const auto& item : fs::directory_iterator(dir_.path())) {
+      fs::permissions(item, fs::perms(0644));
+    }
+    fs::permissions(place_.path(), fs::perms(0777));
+  }
+
+  /// How often the first entry of the log is in what was salvaged, and all that is remarked.
+  std::string rescue_as_nobody() {
+    return as_nobody([&] {
+      const SalvageReport report = salvage(file_, place_.file("rescued.db"), options_);
+      std::string said = std::to_string(KVStore(place_.file("rescued.db")).contains("w0"));
+      for (const Problem& problem : report.problems) said += " " + problem.what;
+      return said;
+    });
+  }
+
+  TempDir place_;
+};
+
+TEST_F(SalvageByAnother, SeesWhatIsStillInTheLog) {
+  EXPECT_EQ(rescue_as_nobody(), "1");
+}
+
+TEST_F(SalvageByAnother, SaysSoWhenTheLogCannotBeRead) {
+  fs::remove(file_ + "-shm");  // without it SQLite would have to write one
+  const std::string said = rescue_as_nobody();
+  EXPECT_TRUE(said.starts_with("0 ")) << said;
+  EXPECT_NE(said.find("log beside the file could not be read"), std::string::npos) << said;
+  EXPECT_EQ(said.find("damaged"), std::string::npos) << said;
+}
+
 /// Rows of other programs have no checksum; what an index says of them is all that speaks for them.
 TEST_F(Salvage, LosesToADamagedPageNoRowsOfOtherPrograms) {
   fs::remove(file_);

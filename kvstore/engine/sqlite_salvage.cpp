@@ -25,8 +25,9 @@ Database open_as_it_is(const DatabaseFile& file) {
   try {
     return file.open({}, has_log);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::read_only || has_log) throw;
-    return file.open_immutable({.read_only = true});
+    if (error.code() != ErrorCode::read_only) throw;
+    return has_log ? file.open({.read_only = true}, has_log)
+                   : file.open_immutable({.read_only = true});
   }
 }
 
@@ -63,6 +64,7 @@ void DamagedStore::copy(std::string_view from, const StagedFile& scratch,
                         const Progress& progress) {
   const DatabaseFile file(from, {.create = false});
   std::string why;
+  bool damaged = false;
   try {
     const Database database = open_as_it_is(file);
     execute(database.get(), "BEGIN", file.name());
@@ -75,14 +77,17 @@ void DamagedStore::copy(std::string_view from, const StagedFile& scratch,
     constexpr std::array not_of_damage = {ErrorCode::busy, ErrorCode::cancelled, ErrorCode::full};
     if (std::ranges::find(not_of_damage, error.code()) != not_of_damage.end()) throw;
     why = error.what();
+    damaged = error.code() == ErrorCode::corrupt || error.code() == ErrorCode::not_a_store;
   }
   if (is_open_here(file.id().device, file.id().inode)) {
     throw Error(ErrorCode::busy, why + "; close the store and salvage the file");
   }
   if (file.has_log()) {
     remarks_.emplace_back(
-        "the write-ahead log cannot be applied to a file that is damaged so; the "
-        "newest changes may be missing");
+        damaged ? "the write-ahead log cannot be applied to a file that is damaged so; the newest "
+                  "changes may be missing"
+                : "the log beside the file could not be read, and the newest changes may be "
+                  "missing; salvage it as a user who may write its folder, or copy both elsewhere");
   }
   open_directly(file.path(), file.name(), why);
 }

@@ -112,6 +112,7 @@ SalvageReport salvage(const std::filesystem::path& from, const std::filesystem::
     DamagedStore damaged(from.native(), pages, progress);
     Options options = how;
     options.read_only = false;
+    options.max_bytes = 0;                    // or what was saved would be evicted
     options.durability = Durability::normal;  // it is made durable before it takes its place
     const auto store = std::make_shared<internal::Store>(
         engine::open_sqlite_file(result.path(), options), options);

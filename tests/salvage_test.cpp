@@ -327,6 +327,12 @@ TEST_F(Salvage, KeepsRowsThatAreOlderThanTheStore) {
   EXPECT_EQ(store.entry("k")->revision, 0);
 }
 
+TEST_F(Salvage, EvictsNothing) {
+  damage([](std::string&) {});
+  options_.max_bytes = 64U << 10U;
+  expect_lost(rescue(), {});
+}
+
 /// For somebody who may only read the file and what lies beside it.
 class SalvageByAnother : public Salvage {
  protected:

@@ -23,10 +23,9 @@ const std::string damaged_page(page_bytes, '\xA5');
 /// A file with a damaged copy of it, and a place for what is rescued.
 class Salvage : public ::testing::Test {
  protected:
-  Salvage() { make_store(400); }
+  Salvage() { fill_store(); }
 
-  void make_store(int entries) {
-    fs::remove(file_);
+  void fill_store(int entries = 400) {
     Options options{.durability = Durability::normal, .clock = clock_.source()};
     KVStore store(file_, options);
     store.transaction([&](Transaction& tx) {
@@ -325,6 +324,26 @@ TEST_F(Salvage, KeepsRowsThatAreOlderThanTheStore) {
   const KVStore store(rescued_, options_);
   EXPECT_EQ(store.get_text("k"), "{\"a\": 1}");
   EXPECT_EQ(store.entry("k")->revision, 0);
+}
+
+TEST_F(Salvage, KnowsBytesThatAFileReservesOnEachPage) {
+  constexpr std::size_t number = 20;  // its place in the header
+  damage([](std::string& bytes) { bytes[number] = 8; });
+  EXPECT_TRUE(expect_sound_rest(rescue()).empty());
+  fs::remove(file_);
+  {
+    Outside outside(file_);
+    int reserved = 12;
+    ASSERT_EQ(sqlite3_file_control(outside.handle(), "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved),
+              SQLITE_OK);
+    outside.run(std::string(older_table));
+  }
+  ASSERT_EQ(bytes_of(file_)[number], 12);
+  fill_store();
+  damage([](std::string&) {});
+  expect_lost(rescue(), {});
+  damage([](std::string& bytes) { bytes.replace(5 * page_bytes, page_bytes, damaged_page); });
+  EXPECT_LT(expect_sound_rest(rescue()).size(), 60U);
 }
 
 TEST_F(Salvage, EvictsNothing) {

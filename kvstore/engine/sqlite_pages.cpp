@@ -80,6 +80,26 @@ PageFile::PageFile(int descriptor) : descriptor_(descriptor) {
   page_bytes_ = said == 1 ? largest : said;
   if (!std::has_single_bit(page_bytes_) || page_bytes_ < smallest) page_bytes_ = usual;
   count_ = static_cast<std::uint32_t>(static_cast<std::uint64_t>(facts.st_size) / page_bytes_);
+  const std::uint32_t reserved = whole ? static_cast<unsigned char>(bytes[20]) : 0;
+  if (reserved != 0 && is_reserved(reserved)) reserved_ = reserved;
+}
+
+/// Whether the ends of pages look as if so many bytes were reserved. The number may be damage, and
+/// so may some pages: what is reserved is empty, and the ends of pages with content seldom are.
+bool PageFile::is_reserved(std::uint32_t bytes) const {
+  constexpr std::uint32_t least_usable = 480;
+  constexpr std::uint32_t some = 64;
+  if (page_bytes_ - bytes < least_usable) return false;
+  std::uint32_t empty_ends = 0;
+  std::uint32_t all = 0;
+  std::string page;
+  for (std::uint32_t number = 1; number <= std::min(count_, some); ++number) {
+    const std::size_t last = read(number, page) ? page.find_last_not_of('\0') : std::string::npos;
+    if (last == std::string::npos) continue;
+    ++all;
+    if (last < page_bytes_ - bytes) ++empty_ends;
+  }
+  return empty_ends * 4 > all * 3;
 }
 
 bool PageFile::read(std::uint32_t number, std::string& page) const {
@@ -113,7 +133,7 @@ void RecordReader::note_free_pages() {
   while (trunk != 0) {
     if (!mark(trunk) || !file_.read(trunk, page_)) return;
     const std::uint32_t leaves = u32(page_, 4);
-    if (leaves > file_.page_bytes() / 4 - 2 || leaves + 1 > left) return;
+    if (leaves > file_.usable_bytes() / 4 - 2 || leaves + 1 > left) return;
     for (std::uint32_t i = 0; i < leaves; ++i) {
       if (!mark(u32(page_, 8 + std::size_t{i} * 4))) return;
     }
@@ -198,7 +218,7 @@ bool RecordReader::read_payload(Kind kind, std::size_t at) {
     rowid_ = static_cast<std::int64_t>(*rowid);
   }
   // How much of it is on this page: section 1.6 of the file format.
-  const std::uint64_t usable = file_.page_bytes();
+  const std::uint64_t usable = file_.usable_bytes();
   const std::uint64_t most = kind == Kind::table_leaf ? usable - 35 : (usable - 12) * 64 / 255 - 23;
   const std::uint64_t least = (usable - 12) * 32 / 255 - 23;
   std::uint64_t here = *bytes;
@@ -213,7 +233,7 @@ bool RecordReader::read_payload(Kind kind, std::size_t at) {
 }
 
 bool RecordReader::append_overflow(std::uint32_t page, std::size_t bytes) {
-  const std::size_t per_page = file_.page_bytes() - 4;
+  const std::size_t per_page = file_.usable_bytes() - 4;
   while (bytes > 0) {
     if (!file_.read(page, overflow_)) return false;
     const std::size_t here = std::min(bytes, per_page);

@@ -22,15 +22,20 @@ class PageFile {
   /// Pages are numbered from 1 to this.
   [[nodiscard]] std::uint32_t count() const noexcept { return count_; }
 
-  /// All of them hold content: only files that SQLite's extensions made reserve some at the end.
   [[nodiscard]] std::uint32_t page_bytes() const noexcept { return page_bytes_; }
+
+  /// Those of a page that hold content; a file may reserve some at the end, for SQLite's
+  /// extensions.
+  [[nodiscard]] std::uint32_t usable_bytes() const noexcept { return page_bytes_ - reserved_; }
 
   /// False: there is no such page.
   bool read(std::uint32_t number, std::string& page) const;
 
  private:
+  [[nodiscard]] bool is_reserved(std::uint32_t bytes) const;
+
   int descriptor_;
-  std::uint32_t page_bytes_ = 0, count_ = 0;
+  std::uint32_t page_bytes_ = 0, reserved_ = 0, count_ = 0;
 };
 
 /// Reads the records of b-trees, past damaged pages and records.

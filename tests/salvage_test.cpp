@@ -291,6 +291,18 @@ TEST_F(Salvage, BringsNoErasedEntryBack) {
   expect_lost(rescue(), {});
 }
 
+TEST_F(Salvage, SaysSoWhereErasedEntriesMayHaveComeBack) {
+  {
+    KVStore store(file_, options_);
+    store.erase_range({.prefix = "key1"});
+  }
+  for (const char byte : {'\0', '\xA5'}) {
+    damage(
+        [&](std::string& bytes) { bytes.replace(0, page_bytes, std::string(page_bytes, byte)); });
+    EXPECT_TRUE(says(rescue(), "entries that were erased"));
+  }
+}
+
 TEST_F(Salvage, SeesWhatIsStillInTheLog) {
   Process writer(worker({"write", file_, "w", "full"}));
   ASSERT_EQ(writer.line(), "0");

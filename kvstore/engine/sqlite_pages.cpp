@@ -127,7 +127,8 @@ bool RecordReader::mark(std::uint32_t number) {
 
 void RecordReader::note_free_pages() {
   knows_free_pages_ = false;
-  if (!file_.read(1, page_)) return;
+  // Of a header that is gone no number is to be believed, not even 0.
+  if (!file_.read(1, page_) || !page_.starts_with("SQLite format 3")) return;
   std::uint32_t trunk = u32(page_, 32);
   std::uint32_t left = u32(page_, 36);
   while (trunk != 0) {

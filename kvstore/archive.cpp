@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <istream>
 #include <limits>
+#include <memory>
 #include <ostream>
 #include <utility>
 #include <vector>
@@ -39,21 +40,22 @@ std::size_t longest_line(const Options& options) {
 
 class Import {
  public:
-  Import(internal::Session& to, std::istream& from, const ImportOptions& how,
+  Import(std::shared_ptr<internal::Session> to, std::istream& from, const ImportOptions& how,
          const Progress& progress)
-      : session_(to),
-        options_(to.store().options()),
+      : session_(std::move(to)),
+        store_(session_->store().shared_from_this()),
+        options_(store_->options()),
         lines_(from, longest_line(options_)),
         how_(how),
         progress_(progress) {}
 
   ImportReport run() {
     if (how_.batch == 0) {
-      session_.write([&](Writing& writing) {
+      session_->write([&](Writing& writing) {
         while (read()) store(writing);
       });
     } else {
-      while (read()) session_.write([&](Writing& writing) { store(writing); });
+      while (read()) session_->write([&](Writing& writing) { store(writing); });
     }
     return report_;
   }
@@ -130,7 +132,9 @@ class Import {
     throw Error(code, "cannot import line " + std::to_string(line) + ": " + why + "; " + rest);
   }
 
-  internal::Session& session_;
+  // The callback may drop the last handle of either.
+  std::shared_ptr<internal::Session> session_;
+  std::shared_ptr<internal::Store> store_;
   const Options& options_;
   internal::LineReader lines_;
   const ImportOptions& how_;
@@ -167,11 +171,11 @@ std::size_t export_jsonl(const Reader& from, std::ostream& to, Range range,
 
 ImportReport import_jsonl(Keyspace& to, std::istream& from, const ImportOptions& how,
                           const Progress& progress) {
-  internal::Session& session = to.session();
+  std::shared_ptr<internal::Session> session = to.shared_session();
   if (from.fail()) {
     throw Error(ErrorCode::io, "the stream of lines cannot be read; was its file opened?");
   }
-  return Import(session, from, how, progress).run();
+  return Import(std::move(session), from, how, progress).run();
 }
 
 }  // namespace kvstore

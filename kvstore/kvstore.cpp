@@ -144,13 +144,14 @@ void KVStore::compact() {
 }
 
 SalvageReport KVStore::salvage(const std::filesystem::path& to, const Progress& progress) const {
-  const internal::Store& store = session().store();
-  const std::string path = session().store().path();
+  // The callback may drop the last handle of this very store.
+  const std::shared_ptr<internal::Store> store = session().store().shared_from_this();
+  const std::string path = store->path();
   if (path.empty()) {
     throw Error(ErrorCode::unsupported,
                 "a store in memory has no file to salvage from; use backup()");
   }
-  return kvstore::salvage(path, to, store.options(), progress);
+  return kvstore::salvage(path, to, store->options(), progress);
 }
 
 Report KVStore::check() const {

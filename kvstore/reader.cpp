@@ -93,6 +93,11 @@ internal::Session& Reader::session() const {
   return *session_;
 }
 
+std::shared_ptr<internal::Session> Reader::shared_session() const {
+  static_cast<void>(session());
+  return session_;
+}
+
 std::optional<json> Reader::get(std::string_view key) const {
   Document document = read(session(), key);
   if (document.kept != nullptr) return *document.kept;

@@ -129,6 +129,9 @@ class KVSTORE_API Reader {
   /// Throws: misuse, when this handle was moved from.
   [[nodiscard]] internal::Session& session() const;
 
+  /// The same, for calls whose callbacks may drop this handle.
+  [[nodiscard]] std::shared_ptr<internal::Session> shared_session() const;
+
   [[nodiscard]] bool moved_from() const noexcept { return session_ == nullptr; }
 
  private:

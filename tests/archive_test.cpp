@@ -1,4 +1,6 @@
 #include <fstream>
+#include <memory>
+#include <optional>
 #include <sstream>
 
 #include "behaviour.hpp"
@@ -314,6 +316,34 @@ TEST_P(Archive, TellsTheProgressOfAnImportAndCanBeStopped) {
   EXPECT_KV_ERROR(import_jsonl(store_, again, {}, [&](auto, auto) { return ++calls < 3; }),
                   ErrorCode::cancelled, "progress");
   EXPECT_EQ(store_.count(), 0U);
+}
+
+TEST_P(Archive, OutlivesTheStoreThatItsCallbackDrops) {
+  const TempDir dir;
+  auto store = std::make_unique<KVStore>(open_in(dir, options()));
+  const auto drop = [&](auto, auto) {
+    store.reset();
+    return true;
+  };
+  std::istringstream all(line("a", "1") + line("b", "1"));
+  EXPECT_EQ(import_jsonl(*store, all, {}, drop).stored, 2U);
+  store = std::make_unique<KVStore>(open_in(dir, options()));
+  std::istringstream one_by_one(line("a", "1") + line("b", "1"));
+  EXPECT_KV_ERROR(import_jsonl(*store, one_by_one, {.batch = 1}, drop), ErrorCode::misuse,
+                  "closed");
+}
+
+TEST_P(Archive, OutlivesTheTransactionThatItsCallbackDrops) {
+  for (const std::size_t batch : {0U, 1U}) {
+    std::optional<Transaction> tx = store_.begin();
+    std::istringstream in(line("a", "1") + line("b", "1"));
+    const auto drop = [&](auto, auto) {
+      tx.reset();
+      return true;
+    };
+    EXPECT_THROW(import_jsonl(*tx, in, {.batch = batch}, drop), Error);
+    EXPECT_EQ(store_.count(), 0U);
+  }
 }
 
 TEST_P(Archive, ThatCannotBeReadIsAnErrorAndStoresNothing) {

@@ -1,7 +1,9 @@
 #include <sys/mount.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <memory>
 #include <random>
 #include <set>
 
@@ -496,6 +498,19 @@ TEST_F(Salvage, OfAnOpenStoreIsOfOneMoment) {
   expect_lost(store.salvage(rescued_), {});
   store.set("after", 1);
   EXPECT_TRUE(store.check().ok());
+}
+
+TEST_F(Salvage, OutlivesTheStoreThatItsCallbackDrops) {
+  // A clock that is gone with the options of the store, and needs memory of its own.
+  const std::array<Time, 8> moments{clock_.now()};
+  options_.clock = [moments] { return moments[0]; };
+  auto store = std::make_unique<KVStore>(file_, options_);
+  const KVStore& asked = *store;
+  const SalvageReport report = asked.salvage(rescued_, [&](auto, auto) {
+    store.reset();
+    return true;
+  });
+  expect_lost(report, {});
 }
 
 TEST_F(Salvage, OfAStoreInMemoryIsUnsupported) {

@@ -409,6 +409,23 @@ TEST_F(ComputingInAFile, EarlyLetsOtherProcessesHaveTheOldValue) {
   EXPECT_EQ(other.get("key"), json("new"));
 }
 
+TEST_F(ComputingInAFile, EarlyLetsOtherProcessesHaveTheOldValueAlsoBesideALongWrite) {
+  KVStore one = open();
+  one.get_or_compute("key", how_, [] { return json("old"); });
+  int failures = 0;
+  KVStore other(file_, {.durability = Durability::normal,
+                        .busy_timeout = {},
+                        .clock = clock_,
+                        .on_background_error = [&](const std::exception_ptr&) { ++failures; }});
+  time_.advance(minutes(9) + seconds(30));
+  one.get_or_compute("key", how_, [&] {
+    const Transaction writing = one.begin();
+    EXPECT_EQ(other.get_or_compute("key", how_, [] { return json("twice"); }), json("old"));
+    return json("new");
+  });
+  EXPECT_EQ(failures, 0) << "it asked for the write lock";
+}
+
 TEST_F(ComputingInAFile, ThatFailsHandsTheLeaseBackAtOnce) {
   KVStore one = open();
   KVStore other = open();

@@ -70,12 +70,22 @@ Computation::Value Computation::lead() {
     return std::make_shared<const json>(std::move(result));
   }
   for (;;) {
+    // A value that is there must not wait for the writers' turn only to hear that somebody is at
+    // it.
+    if (found.value && is_leased()) return nullptr;
     Answer answer = ask_for_lease();
     if (answer.lease) return compute_and_store(*answer.lease, answer.found.revision);
     if (good(answer.found)) return std::make_shared<const json>(*std::move(answer.found.value));
     if (answer.found.value) return nullptr;
     if (Value value = wait_for_others()) return value;
   }
+}
+
+bool Computation::is_leased() const {
+  bool leased = false;
+  store_.read(Span::call,
+              [&](Reading& reading) { leased = leased_until(reading, key_).has_value(); });
+  return leased;
 }
 
 /// The value may have come since it was looked for.

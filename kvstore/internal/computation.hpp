@@ -41,6 +41,7 @@ class Computation {
   [[nodiscard]] Found find(const Reading& reading) const;
   [[nodiscard]] Found look() const;
   [[nodiscard]] bool good(const Found& found) const;
+  [[nodiscard]] bool is_leased() const;
   json refresh(Found found);
   Value lead();
   Answer ask_for_lease();

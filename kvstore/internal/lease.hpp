@@ -22,8 +22,7 @@ struct Lease {
 /// Takes the lease of a key, for at most a day. Absent: somebody holds it.
 std::optional<Lease> take_lease(Writing& writing, std::string_view key, Duration time);
 
-/// How long somebody holds the lease of a key; asked after `take_lease` has found it taken.
-/// Absent: nobody holds it.
+/// How long somebody holds the lease of a key. Absent: nobody holds it.
 std::optional<Time> leased_until(const Reading& reading, std::string_view key);
 
 /// Gives the lease back. False: it was taken over.

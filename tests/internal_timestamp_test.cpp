@@ -56,6 +56,18 @@ TEST(Timestamps, AreReadInTheFormsOfSqlite) {
   EXPECT_EQ(parse_timestamp("2023-11-14 22:13:20.5"), moment + Duration(500));
   EXPECT_EQ(parse_timestamp("2023-11-14 22:13:20.123456789"), moment + Duration(123));
   EXPECT_EQ(parse_timestamp("1969-12-31 23:59:59.999"), at(-1));
+  EXPECT_EQ(parse_timestamp("2023-11-14 22:13"), moment - Duration(20'000));
+  EXPECT_EQ(parse_timestamp("2023-11-14T22:13Z"), moment - Duration(20'000));
+}
+
+TEST(Timestamps, AreReadWithAnOffsetFromUtc) {
+  const Time moment = at(1'700'000'000'000);
+  for (const char* text : {"2023-11-14T22:13:20+00:00", "2023-11-14 22:13:20-00:00",
+                           "2023-11-14T23:13:20+01:00", "2023-11-15 03:58:20.000+05:45",
+                           "2023-11-14T12:13:20.000000-10:00", "2023-11-15 12:13:20+14:00"}) {
+    EXPECT_EQ(parse_timestamp(text), moment) << text;
+  }
+  EXPECT_EQ(parse_timestamp("2023-11-14T23:13+01:00"), moment - Duration(20'000));
 }
 
 TEST(Timestamps, InAnyOtherFormAreAbsent) {
@@ -63,7 +75,10 @@ TEST(Timestamps, InAnyOtherFormAreAbsent) {
                            "x",
                            "2023",
                            "2023-11-14",
-                           "2023-11-14 22:13",
+                           "2023-11-14 22",
+                           "2023-11-14 22:",
+                           "2023-11-14 22:13:",
+                           "2023-11-14 22:13.5",
                            "2023-11-14 22:13:2",
                            "22:13:20",
                            "2023-11-14  22:13:20",
@@ -71,7 +86,14 @@ TEST(Timestamps, InAnyOtherFormAreAbsent) {
                            " 2023-11-14 22:13:20",
                            "2023-11-14 22:13:20x",
                            "2023-11-14 22:13:20ZZ",
-                           "2023-11-14 22:13:20+01:00",
+                           "2023-11-14 22:13:20+",
+                           "2023-11-14 22:13:20+01",
+                           "2023-11-14 22:13:20+0100",
+                           "2023-11-14 22:13:20+15:00",
+                           "2023-11-14 22:13:20+01:60",
+                           "2023-11-14 22:13:20+01:00Z",
+                           "2023-11-14 22:13:20Z+01:00",
+                           "2023-11-14 22:13:20*01:00",
                            "2023/11/14 22:13:20",
                            "2023-11-14_22:13:20",
                            "2023-1-14 22:13:20",

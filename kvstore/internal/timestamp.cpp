@@ -52,6 +52,19 @@ class Scanner {
     return value;
   }
 
+  /// How far a time is ahead of UTC, at most 14 hours. Nothing, or a `Z`: it is UTC.
+  minutes offset() noexcept {
+    if (skip("Z")) return {};
+    const bool behind = skip("-");
+    if (!behind && !skip("+")) return {};
+    const int h = number(2);
+    literal(":");
+    const int min = number(2);
+    if (h > 14 || min > 59) ok_ = false;
+    const minutes ahead = hours(h) + minutes(min);
+    return behind ? -ahead : ahead;
+  }
+
   [[nodiscard]] bool ended() const noexcept { return ok_ && rest_.empty(); }
 
  private:
@@ -97,14 +110,14 @@ std::optional<Time> parse_timestamp(std::string_view text) noexcept {
   const int h = scanner.number(2);
   scanner.literal(":");
   const int min = scanner.number(2);
-  scanner.literal(":");
-  const int s = scanner.number(2);
-  const int ms = scanner.skip(".") ? scanner.fraction() : 0;
-  scanner.skip("Z");
+  const bool has_seconds = scanner.skip(":");
+  const int s = has_seconds ? scanner.number(2) : 0;
+  const int ms = has_seconds && scanner.skip(".") ? scanner.fraction() : 0;
+  const minutes offset = scanner.offset();
   const year_month_day date{year(y), month(static_cast<unsigned>(m)),
                             day(static_cast<unsigned>(d))};
   if (!scanner.ended() || !date.ok() || h > 23 || min > 59 || s > 59) return std::nullopt;
-  return Time(sys_days(date)) + hours(h) + minutes(min) + seconds(s) + milliseconds(ms);
+  return Time(sys_days(date)) + hours(h) + minutes(min) + seconds(s) + milliseconds(ms) - offset;
 }
 
 Time expiry(Time now, Duration ttl) noexcept {

@@ -22,8 +22,10 @@ class Timestamp {
 /// The last moment that a timestamp can hold: 9999-12-31 23:59:59.999.
 Time latest_time() noexcept;
 
-/// Reads what the library writes, and the forms of SQLite's own date functions: no fraction, a `T`
-/// between date and time, a `Z` at the end. Absent: anything else.
+/// Reads what the library writes, and the forms of SQLite's own date functions: no fraction, no
+/// seconds, a `T` between date and time, and at the end a `Z`, or an offset from UTC as Python's
+/// `isoformat` writes it, `+01:00`. Absent: anything else.
+/// Source: https://sqlite.org/lang_datefunc.html (3.40), section 2.
 std::optional<Time> parse_timestamp(std::string_view text) noexcept;
 
 /// `now + ttl`, kept within what a timestamp can hold.

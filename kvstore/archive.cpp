@@ -119,7 +119,7 @@ class Import {
                "there is an entry " + engine::in_quotes(record.key) + " already");
       }
       const Time stored = internal::parse_timestamp(record.updated_text).value_or(Time());
-      admitted = how_.on_conflict == OnConflict::newer &&
+      admitted = how_.on_conflict == OnConflict::newer && !item.entry.updated_some_time &&
                  item.entry.updated_at.value_or(writing.clock.now()) > stored;
     });
     return admitted;

@@ -56,8 +56,9 @@ KVSTORE_API std::size_t export_jsonl(const Reader& from, std::ostream& to, Range
 
 /// Stores lines as `export_jsonl` writes them, in bounded memory. `key` and `value` must be there;
 /// without `expires_at` an entry lives for ever, without `updated_at` it was updated now; null is
-/// the same as absence. Any other name is refused, for it may be one of these, mistyped. Revisions
-/// are new. White space around a value is not stored.
+/// the same as absence, except that `newer` takes it for a time that nobody knows. Any other name
+/// is refused, for it may be one of these, mistyped. Revisions are new. White space around a value
+/// is not stored.
 ///
 /// Empty lines are passed over; CRLF ends a line as LF does, and so does the end of the input. A
 /// byte order mark at the beginning is accepted. With `batch` 0 the stream and the callback run

@@ -255,6 +255,15 @@ TEST_P(Archive, StoresOnlyWhatIsNewerWhenAsked) {
   EXPECT_EQ(store_.get("now"), json("theirs"));
 }
 
+TEST_P(Archive, LineOfATimeThatNobodyKnowsIsNotNewer) {
+  const std::string lines = R"({"key":"a","value":"theirs","updated_at":null})";
+  EXPECT_EQ(import(store_, lines, {.on_conflict = OnConflict::newer}).stored, 1U);
+  store_.set("a", "mine");
+  clock_.advance(Duration(1));
+  EXPECT_EQ(import(store_, lines, {.on_conflict = OnConflict::newer}).kept, 1U);
+  EXPECT_EQ(store_.get("a"), json("mine"));
+}
+
 TEST_P(Archive, RefusesAConflictWhenAskedAndStoresNothing) {
   store_.set("b", "mine");
   const std::string before = content();

@@ -18,6 +18,7 @@ void append_line(std::string& out, const Record& record);
 struct LineEntry {
   std::string key{}, text{};
   std::optional<Time> expires_at{}, updated_at{};
+  bool updated_some_time = false;  ///< It says that nobody knows when it was updated.
 };
 
 /// Throws: invalid_value, invalid_key, naming the byte of the line.

@@ -38,6 +38,17 @@ std::size_t longest_line(const Options& options) {
          std::min(options.max_key_bytes, most) * bytes_per_escape + names_and_times;
 }
 
+/// Whether a stream is good after a call of it, also one that throws what is wrong.
+template <class Call>
+bool took(const std::ostream& stream, const Call& call) {
+  try {
+    call();
+  } catch (const std::ios_base::failure&) {
+    return false;
+  }
+  return stream.good();
+}
+
 class Import {
  public:
   Import(std::shared_ptr<internal::Session> to, std::istream& from, const ImportOptions& how,
@@ -156,13 +167,14 @@ std::size_t export_jsonl(const Reader& from, std::ostream& to, Range range,
   while (pages.next(page)) {
     lines.clear();
     for (std::size_t i = 0; i < pages.size(); ++i) internal::append_line(lines, pages[i]);
-    to.write(lines.data(), static_cast<std::streamsize>(lines.size()));
-    if (!to) break;
+    if (!took(to, [&] { to.write(lines.data(), static_cast<std::streamsize>(lines.size())); })) {
+      break;
+    }
     entries += pages.size();
     written += lines.size();
     refuse_cancelled(progress, written, "the export");
   }
-  if (!to.flush()) {
+  if (!took(to, [&] { to.flush(); })) {
     throw Error(ErrorCode::io, "the stream of the export took no more than " +
                                    std::to_string(written) + " bytes; the disk may be full");
   }

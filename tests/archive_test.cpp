@@ -167,6 +167,28 @@ TEST_P(Archive, IntoAStreamThatFailsIsAnError) {
   EXPECT_KV_ERROR(export_jsonl(store_, out), ErrorCode::io, "stream");
 }
 
+/// Its buffer takes no byte.
+class FullStream : public std::ostream {
+ public:
+  FullStream() : std::ostream(nullptr) {
+    rdbuf(&buffer_);
+    exceptions(std::ios::failbit | std::ios::badbit);
+  }
+
+ private:
+  class Full : public std::streambuf {};
+  Full buffer_;
+};
+
+TEST_P(Archive, ThroughStreamsThatThrowIsTheSame) {
+  FullStream full;
+  store_.set("a", 1);
+  EXPECT_KV_ERROR(export_jsonl(store_, full), ErrorCode::io, "stream");
+  std::istringstream in(line("b", "1") + line("c", "1"));
+  in.exceptions(std::ios::failbit | std::ios::badbit | std::ios::eofbit);
+  EXPECT_EQ(import_jsonl(store_, in).stored, 2U);
+}
+
 TEST_P(Archive, IsStoredWithNewRevisions) {
   const Revision first = store_.set("k", 1);
   const std::string lines = content();

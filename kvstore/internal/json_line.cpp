@@ -299,7 +299,10 @@ bool LineReader::read_more() {
   constexpr std::size_t chunk = 64U << 10U;
   const std::size_t held = buffer_.size();
   buffer_.resize(held + chunk);
-  in_.read(buffer_.data() + held, static_cast<std::streamsize>(chunk));
+  try {
+    in_.read(buffer_.data() + held, static_cast<std::streamsize>(chunk));
+  } catch (const std::ios_base::failure&) {  // NOLINT(bugprone-empty-catch): told by its state
+  }
   const auto got = static_cast<std::size_t>(in_.gcount());
   buffer_.resize(held + got);
   bytes_read_ += got;

@@ -212,6 +212,13 @@ TEST_F(Backup, OntoItselfIsMisuse) {
   expect_refused(dir_.file("link.db"), ErrorCode::misuse, "onto itself");
 }
 
+TEST_F(Backup, OntoAnEmptyFileTakesItsPlace) {
+  write_bytes(copy_, "");
+  store_.backup(copy_);
+  EXPECT_EQ(KVStore(copy_, quick).get("k"), json(1));
+  EXPECT_FALSE(fs::exists(copy_ + "-journal"));
+}
+
 TEST_F(Backup, OntoAStoreThatThisProcessHasOpenIsRefused) {
   KVStore other(copy_, quick);
   other.set("k", "other");

@@ -52,7 +52,7 @@ class Target {
     // nobody may open the old store before the new one is there.
     const Database old = file_.open(options_);
     run(old.get(), "PRAGMA journal_mode = DELETE");
-    run(old.get(), "BEGIN EXCLUSIVE");
+    lock(old.get());
     std::string mode;
     execute(old.get(), "PRAGMA journal_mode", file_.name(),
             [&](sqlite3_stmt* row) { mode = column_text(row, 0); });
@@ -68,6 +68,16 @@ class Target {
                                          ": files of such names belong to the database beside "
                                          "them; choose another path");
     }
+  }
+
+  /// Keeps all others from writing. In an empty file an exclusive lock would begin a journal, which
+  /// must not lie beside the new store; there a reader's is enough.
+  void lock(sqlite3* old) const {
+    std::int64_t pages = 0;
+    run(old, "BEGIN; SELECT 1 FROM sqlite_master");
+    execute(old, "PRAGMA page_count", file_.name(),
+            [&](sqlite3_stmt* row) { pages = sqlite3_column_int64(row, 0); });
+    if (pages != 0) run(old, "COMMIT; BEGIN EXCLUSIVE");
   }
 
   /// Looks whether it is a store that nobody has open, and leaves it as it is.

@@ -66,7 +66,9 @@ class Import {
         while (read()) store(writing);
       });
     } else {
-      while (read()) session_->write([&](Writing& writing) { store(writing); });
+      while (read()) {
+        if (!items_.empty()) session_->write([&](Writing& writing) { store(writing); });
+      }
     }
     return report_;
   }
@@ -82,14 +84,23 @@ class Import {
     constexpr std::size_t most_bytes = 4U << 20U;
     constexpr std::size_t most_entries = 1000;
     items_.clear();
+    // Lines that are left out count as well, or nobody could stop an import of nothing else.
+    std::size_t left_out = 0;
     std::size_t bytes = 0;
-    while (items_.size() < (how_.batch == 0 ? most_entries : how_.batch) && bytes < most_bytes) {
+    while (items_.size() < (how_.batch == 0 ? most_entries : how_.batch) &&
+           left_out < most_entries && bytes < most_bytes) {
       const std::optional<std::string_view> line = lines_.next();
       if (!line) break;
-      if (take(*line)) bytes += items_.back().entry.text.size();
+      if (take(*line)) {
+        bytes += items_.back().entry.text.size();
+      } else {
+        ++left_out;
+        bytes += lines_.too_long() ? most_bytes : line->size();
+      }
     }
-    if (!items_.empty()) refuse_cancelled(progress_, lines_.bytes_read(), "the import");
-    return !items_.empty();
+    const bool any = !items_.empty() || left_out != 0;
+    if (any) refuse_cancelled(progress_, lines_.bytes_read(), "the import");
+    return any;
   }
 
   bool take(std::string_view line) {

@@ -349,6 +349,20 @@ TEST_P(Archive, TellsTheProgressOfAnImportAndCanBeStopped) {
   EXPECT_EQ(store_.count(), 0U);
 }
 
+TEST_P(Archive, OfBadLinesOnlyCanBeStopped) {
+  std::string lines;
+  for (int i = 0; i < 3000; ++i) lines += "bad\n";
+  std::istringstream in(lines);
+  int calls = 0;
+  EXPECT_KV_ERROR(
+      import_jsonl(store_, in, {.skip_bad_lines = true}, [&](auto, auto) { return ++calls < 2; }),
+      ErrorCode::cancelled, "progress");
+  const ImportReport report =
+      import(store_, lines + line("k", "1"), {.batch = 1, .skip_bad_lines = true});
+  EXPECT_EQ(report.skipped, 3000U);
+  EXPECT_EQ(report.stored, 1U);
+}
+
 TEST_P(Archive, OutlivesTheStoreThatItsCallbackDrops) {
   const TempDir dir;
   auto store = std::make_unique<KVStore>(open_in(dir, options()));

@@ -31,8 +31,9 @@ struct SalvageReport {
 /// has its checksum, or, where another program wrote it and it has none, if it is whole and valid;
 /// nothing damaged is. It reads the pages of the file one by one, so that a damaged page takes with
 /// it only what stood on itself. Which migrations the documents have been through is known
-/// afterwards, or `problems` says that it is not. The damaged file stays as it is. Other tables and
-/// indexes in it are not copied.
+/// afterwards, or `problems` says that it is not. The damaged file stays as it is, except
+/// that SQLite rolls back a transaction that a killed program left in its `-journal`. Other tables
+/// and indexes in it are not copied.
 ///
 /// `to`: must not exist; it comes into being when it is complete. Beside it there must be room for
 /// three times the file while this runs. `how`: permissions, durability and clock of the new store.

@@ -171,6 +171,9 @@ std::size_t export_jsonl(const Reader& from, std::ostream& to, Range range,
                          const Progress& progress) {
   constexpr std::size_t page = 256;
   static_cast<void>(from.session());
+  if (to.fail()) {
+    throw Error(ErrorCode::io, "the stream of the export cannot be written; was its file opened?");
+  }
   internal::Pages pages(from.session_, std::move(range));
   std::size_t entries = 0;
   std::uint64_t written = 0;

@@ -167,6 +167,11 @@ TEST_P(Archive, IntoAStreamThatFailsIsAnError) {
   EXPECT_KV_ERROR(export_jsonl(store_, out), ErrorCode::io, "stream");
 }
 
+TEST_P(Archive, IntoAFileThatCannotBeOpenedIsAnErrorAndNotAnArchiveOfNothing) {
+  std::ofstream out(dir_.path() / "missing" / "out.jsonl");
+  EXPECT_KV_ERROR(export_jsonl(store_, out), ErrorCode::io, "was its file opened");
+}
+
 /// Its buffer takes no byte.
 class FullStream : public std::ostream {
  public:

@@ -473,6 +473,7 @@ std::vector<BadLine> bad_lines() {
       {R"({"key":"k","value":1,"updated_at":1700000000})", 35, "a time has the form"},
       {R"({"key":"k","value":1,"updated_at":"2023-02-30 00:00:00.000"})", 35,
        "a time has the form"},
+      {R"({"key":"k","value":1,"updated_at":"1969-07-20 20:17:40.000"})", 35, "before 1970"},
       {R"({"key":"a\u0000b","value":1})", 8, "NUL byte", ErrorCode::invalid_key},
       {"{\"key\":\"" + std::string(2000, 'k') + "\",\"value\":1}", 8, "max_key_bytes",
        ErrorCode::invalid_key},

@@ -205,6 +205,7 @@ class LineParser {
     } else if (name == "updated_at") {
       refuse_second(std::exchange(has_updated_at_, true), name);
       entry_.updated_at = time_of(member);
+      if (entry_.updated_at.value_or(Time()) < Time()) refuse("a time before 1970 cannot be kept");
       entry_.updated_some_time = !entry_.updated_at;
     } else {
       refuse("an entry has no " + engine::in_quotes(name) +

@@ -249,6 +249,21 @@ TEST_F(Salvage, LosesToAnyDamagedPageOnlyWhatStoodOnIt) {
   }
 }
 
+/// The head of a record: types of one column after the other. A bit joins two of them to one, so
+/// that the checksum is taken for the revision, and there is none.
+TEST_F(Salvage, OfABitThatHidesTheChecksumSavesNothingFalse) {
+  const auto plain = std::ranges::find_if(
+      entries_, [](const auto& entry) { return !entry.second.expires_at.has_value(); });
+  ASSERT_NE(plain, entries_.end());
+  const std::string types("\x3B\x00\x06\x06", 4);  // of updated_at to checksum
+  damage([&](std::string& bytes) {
+    const std::size_t at = bytes.find(types + plain->first);
+    ASSERT_NE(at, std::string::npos);
+    bytes[at + 1] = static_cast<char>(0x80);
+  });
+  expect_lost(rescue(), {plain->first});
+}
+
 TEST_F(Salvage, OfAnySingleBitSavesAllButOneEntryAndNothingFalse) {
   const int flips = long_run() ? 2000 : 12;
   std::mt19937_64 random(seed());

@@ -128,7 +128,8 @@ void DamagedStore::find_roots() {
 
 void DamagedStore::each_row(FunctionRef<void(Row, Place)> on_row) {
   const auto hand_on = [&](Row row, Place place) {
-    if (row.size() < oldest_columns || row.size() > table_columns) return;
+    // A flipped bit in the head of a record can cut its last columns off.
+    if (row.size() != oldest_columns && row.size() != table_columns) return;
     std::array<Value, table_columns> columns;
     std::ranges::copy(row, columns.begin());
     on_row(columns, place);

@@ -54,7 +54,9 @@ TEST(CacheCoherence, NoReadIsOlderThanWhatAnotherProcessHasAnnounced) {
   for (std::size_t key = 0; key < keys; ++key) store.set(std::to_string(key), 0);
   const Announcements announced(dir.file("announced"), keys);
   std::atomic<bool> over{false};
-  std::atomic<std::uint64_t> reads{0}, hits{0}, stale{0};
+  std::atomic<std::uint64_t> reads{0};
+  std::atomic<std::uint64_t> hits{0};
+  std::atomic<std::uint64_t> stale{0};
   std::vector<std::thread> threads;
   for (int reader = 0; reader < readers; ++reader) {
     threads.emplace_back([&] {

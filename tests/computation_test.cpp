@@ -97,7 +97,8 @@ TEST_P(Computing, NullIsAResult) {
 
 TEST_P(Computing, GivesTypedResults) {
   const Forecast oslo{"Oslo", 12};
-  EXPECT_EQ(store_.get_or_compute<Forecast>("oslo", minutes(1), [&] { return oslo; }), oslo);
+  EXPECT_EQ(store_.get_or_compute<Forecast>("oslo", minutes(1), [&] { return Forecast(oslo); }),
+            oslo);
   EXPECT_EQ(store_.get_or_compute<Forecast>("oslo", {.ttl = minutes(1)}, [] { return Forecast(); }),
             oslo);
   EXPECT_EQ(store_.get<int>("oslo", json::json_pointer("/celsius")), 12);

@@ -215,6 +215,15 @@ TEST_F(Salvage, LosesNothingToADamagedHeaderOfTheFile) {
   EXPECT_EQ(report.lost, 0U);
 }
 
+TEST_F(Salvage, LosesNothingToADamagedNameOfTheTable) {
+  damage([](std::string& bytes) {
+    const std::size_t at = bytes.find("tablekvkv");  // type, name and table
+    ASSERT_NE(at, std::string::npos);
+    bytes.replace(at + 5, 2, "\xA5\xA5");
+  });
+  expect_lost(rescue(), {});
+}
+
 TEST_F(Salvage, OfAFileThatWasCutOffHasWhatIsLeft) {
   damage([](std::string& bytes) { bytes.resize(bytes.size() / 2 + 100); });
   const SalvageReport report = rescue();

@@ -104,11 +104,15 @@ void DamagedStore::open_directly(const std::string& path, const std::string& nam
 }
 
 void DamagedStore::find_roots() {
+  bool is_store = false;
   const auto look = [&](Row row) {
     constexpr std::size_t name = 1;
+    constexpr std::size_t table = 2;
     constexpr std::size_t root = 3;
     constexpr std::size_t columns = 5;
     if (row.size() != columns) return;
+    // Where the table's own name is damaged, its index or the triggers tell.
+    is_store = is_store || text_of(row[table]) == "kv" || text_of(row[name]).starts_with("kv_");
     const auto* number = std::get_if<std::int64_t>(&row[root]);
     if (number == nullptr || *number <= 0 || *number > 0xFFFF'FFFFLL) return;
     const auto page = static_cast<std::uint32_t>(*number);
@@ -119,7 +123,7 @@ void DamagedStore::find_roots() {
   };
   constexpr std::uint32_t schema = 1;
   knows_tables_ = reader_->walk(RecordReader::Tree::table, schema, look);
-  if (knows_tables_ && table_ == 0) {
+  if (knows_tables_ && table_ == 0 && !is_store) {
     throw Error(ErrorCode::not_a_store,
                 "there is nothing to salvage: the file holds the tables of "
                 "another application");

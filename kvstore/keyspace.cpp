@@ -250,7 +250,7 @@ std::size_t Keyspace::set_each(const NextItem& next, const SetOptions& how) {
                               const std::optional<Time>& own_expiry) {
       internal::check_key(item_key, options);
       key = item_key;
-      text = internal::encode(value, key, options.max_value_bytes);
+      text = internal::encode(value, key, options.max_value_bytes, std::move(text));
       item_expiry = how.ttl ? expires_at : own_expiry;
     };
     items = writing.put_many([&](Writing::Item& item) {

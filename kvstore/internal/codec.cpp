@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -49,51 +50,91 @@ struct Place {
   }
 };
 
+constexpr std::uint64_t each_byte = 0x0101010101010101U;
+constexpr std::uint64_t top_bits = each_byte * 0x80;
+
 /// Whether a byte of `word` must be escaped in a JSON string: below 0x20, `"` or `\\`.
 /// Source: https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord.
 bool holds_escape(std::uint64_t word) noexcept {
-  constexpr std::uint64_t each = 0x0101010101010101U;
-  constexpr std::uint64_t top = each * 0x80;
   const auto holds_below = [](std::uint64_t bytes, std::uint64_t limit) {
-    return (bytes - each * limit) & ~bytes & top;
+    return (bytes - each_byte * limit) & ~bytes & top_bits;
   };
-  return (holds_below(word, 0x20) | holds_below(word ^ (each * '"'), 1) |
-          holds_below(word ^ (each * '\\'), 1)) != 0;
+  return (holds_below(word, 0x20) | holds_below(word ^ (each_byte * '"'), 1) |
+          holds_below(word ^ (each_byte * '\\'), 1)) != 0;
 }
 
-/// How many bytes at the start of `text` stand in a JSON string as they are.
-std::size_t plain_length(std::string_view text) noexcept {
+/// How many bytes at the start of `text` stand in a JSON string as they are. `not_bits`: and have
+/// none of these bits, which are given eight times.
+std::size_t plain_length(std::string_view text, std::uint64_t not_bits = 0) noexcept {
   std::size_t length = 0;
   std::uint64_t word = 0;
   for (; length + sizeof word <= text.size(); length += sizeof word) {
     std::memcpy(&word, text.data() + length, sizeof word);
-    if (holds_escape(word)) break;
+    if (holds_escape(word) || (word & not_bits) != 0) break;
   }
-  const auto plain = [](char c) {
-    return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\';
+  const auto plain = [&](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte != '"' && byte != '\\' && (byte & not_bits & 0xFFU) == 0;
   };
   while (length < text.size() && plain(text[length])) ++length;
   return length;
 }
 
-void append_escape(std::string& out, char c) {
+/// A text that grows at its end. std::string looks after its capacity and its NUL byte with every
+/// byte that is appended, and not inline.
+class Output {
+ public:
+  /// `room`: a string whose memory is used again.
+  explicit Output(std::string room) : text_(std::move(room)) { text_.resize(text_.capacity()); }
+
+  Output& operator<<(char c) {
+    if (length_ == text_.size()) grow(1);
+    text_[length_++] = c;
+    return *this;
+  }
+
+  Output& operator<<(std::string_view part) {
+    if (text_.size() - length_ < part.size()) grow(part.size());
+    part.copy(text_.data() + length_, part.size());
+    length_ += part.size();
+    return *this;
+  }
+
+  [[nodiscard]] std::string take() {
+    text_.resize(length_);
+    return std::move(text_);
+  }
+
+ private:
+  void grow(std::size_t bytes) {
+    constexpr std::size_t least = 512;
+    text_.resize(std::max({least, 2 * text_.size(), length_ + bytes}));
+  }
+
+  std::string text_;
+  std::size_t length_ = 0;
+};
+
+void write_escape(Output& out, char c) {
   constexpr std::string_view short_forms = "b\bf\fn\nr\rt\t\"\"\\\\";
   for (std::size_t i = 0; i < short_forms.size(); i += 2) {
     if (short_forms[i + 1] == c) {
-      out += {'\\', short_forms[i]};
+      out << '\\' << short_forms[i];
       return;
     }
   }
   constexpr std::string_view digits = "0123456789abcdef";
   const auto byte = static_cast<unsigned char>(c);
-  out += {'\\', 'u', '0', '0', digits[byte >> 4U], digits[byte & 0x0FU]};
+  out << "\\u00" << digits[byte >> 4U] << digits[byte & 0x0FU];
 }
 
 /// Writes the text that `json::dump` writes, and refuses on the way what that would turn into
 /// something else. One walk instead of two, in a third of the time: `dump` decodes every byte.
 class Writer {
  public:
-  Writer(std::string_view key, const json::json_pointer& at) noexcept : key_(key), at_(at) {}
+  /// `room`: see Output.
+  Writer(std::string_view key, const json::json_pointer& at, std::string room = {})
+      : key_(key), at_(at), out_(std::move(room)) {}
 
   // NOLINTNEXTLINE(misc-no-recursion): as deep as max_depth
   void write(const json& value, const Place& place, std::size_t depth) {
@@ -102,11 +143,8 @@ class Writer {
         return write_object(value.get_ref<const json::object_t&>(), place, depth);
       case json::value_t::array:
         return write_array(value.get_ref<const json::array_t&>(), place, depth);
-      case json::value_t::string: {
-        const auto& text = value.get_ref<const std::string&>();
-        if (!engine::valid_utf8(text)) refuse(place, "the string is not valid UTF-8");
-        return write_string(text);
-      }
+      case json::value_t::string:
+        return write_string(value.get_ref<const std::string&>(), place, "the string");
       case json::value_t::number_integer:
         return write_integer(value.get_ref<const std::int64_t&>());
       case json::value_t::number_unsigned:
@@ -114,10 +152,10 @@ class Writer {
       case json::value_t::number_float:
         return write_float(value.get_ref<const double&>(), place);
       case json::value_t::boolean:
-        text_ += value.get_ref<const bool&>() ? "true" : "false";
+        out_ << std::string_view(value.get_ref<const bool&>() ? "true" : "false");
         return;
       case json::value_t::null:
-        text_ += "null";
+        out_ << "null";
         return;
       case json::value_t::binary:
         refuse(place, "JSON has no binary values; encode them as a string");
@@ -126,7 +164,7 @@ class Writer {
     }
   }
 
-  [[nodiscard]] std::string take() noexcept { return std::move(text_); }
+  [[nodiscard]] std::string take() { return out_.take(); }
 
  private:
   // NOLINTNEXTLINE(misc-no-recursion): as deep as max_depth
@@ -134,13 +172,12 @@ class Writer {
     check_depth(place, depth);
     char before = '{';
     for (const auto& [name, child] : members) {
-      if (!engine::valid_utf8(name)) refuse(place, "a name is not valid UTF-8");
-      text_ += std::exchange(before, ',');
-      write_string(name);
-      text_ += ':';
+      out_ << std::exchange(before, ',');
+      write_string(name, place, "a name");
+      out_ << ':';
       write(child, Place{&place, &name}, depth + 1);
     }
-    text_ += members.empty() ? "{}" : "}";
+    out_ << std::string_view(members.empty() ? "{}" : "}");
   }
 
   // NOLINTNEXTLINE(misc-no-recursion): as deep as max_depth
@@ -149,29 +186,36 @@ class Writer {
     char before = '[';
     std::size_t index = 0;
     for (const json& child : items) {
-      text_ += std::exchange(before, ',');
+      out_ << std::exchange(before, ',');
       write(child, Place{&place, nullptr, index++}, depth + 1);
     }
-    text_ += items.empty() ? "[]" : "]";
+    out_ << std::string_view(items.empty() ? "[]" : "]");
   }
 
-  void write_string(std::string_view text) {
-    text_ += '"';
+  /// `what` is for the error.
+  void write_string(std::string_view text, const Place& place, std::string_view what) {
+    const std::size_t ascii = plain_length(text, top_bits);
+    out_ << '"' << text.substr(0, ascii);
+    if (ascii < text.size()) write_rest(text.substr(ascii), place, what);
+    out_ << '"';
+  }
+
+  void write_rest(std::string_view text, const Place& place, std::string_view what) {
+    if (!engine::valid_utf8(text)) refuse(place, std::string(what) + " is not valid UTF-8");
     for (;;) {
       const std::size_t plain = plain_length(text);
-      text_ += text.substr(0, plain);
-      if (plain == text.size()) break;
-      append_escape(text_, text[plain]);
+      out_ << text.substr(0, plain);
+      if (plain == text.size()) return;
+      write_escape(out_, text[plain]);
       text.remove_prefix(plain + 1);
     }
-    text_ += '"';
   }
 
   template <class Integer>
   void write_integer(Integer number) {
     std::array<char, 24> digits{};
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-    text_.append(digits.data(), end);
+    out_ << std::string_view(digits.data(), end);
   }
 
   void write_float(double number, const Place& place) {
@@ -181,7 +225,7 @@ class Writer {
     // What `dump` calls: so that both write the same digits.
     std::array<char, 64> digits{};
     char* end = nlohmann::detail::to_chars(digits.data(), digits.data() + digits.size(), number);
-    text_.append(digits.data(), end);
+    out_ << std::string_view(digits.data(), end);
   }
 
   void check_depth(const Place& place, std::size_t depth) const {
@@ -195,7 +239,7 @@ class Writer {
 
   std::string_view key_;
   const json::json_pointer& at_;
-  std::string text_;
+  Output out_;
 };
 
 void check_size(std::size_t bytes, std::size_t max_bytes, std::string_view key) {
@@ -287,9 +331,10 @@ void check_value(const json& value, std::string_view key, const json::json_point
   Writer(key, at).write(value, Place{}, 0);
 }
 
-std::string encode(const json& value, std::string_view key, std::size_t max_bytes) {
+std::string encode(const json& value, std::string_view key, std::size_t max_bytes,
+                   std::string room) {
   const json::json_pointer root;
-  Writer writer(key, root);
+  Writer writer(key, root, std::move(room));
   writer.write(value, Place{}, 0);
   std::string text = writer.take();
   check_size(text.size(), max_bytes, key);

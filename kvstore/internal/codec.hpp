@@ -22,7 +22,9 @@ void check_value(const json& value, std::string_view key,
 /// The JSON text of `value`. `key` is for messages.
 /// Throws: invalid_value, naming the place, for what JSON text cannot hold: NaN, infinities, binary
 /// and discarded values, strings that are not UTF-8; for too deep nesting; for too long text.
-std::string encode(const json& value, std::string_view key, std::size_t max_bytes);
+/// `room`: a text that is not needed any more, whose memory is used again.
+std::string encode(const json& value, std::string_view key, std::size_t max_bytes,
+                   std::string room = {});
 
 /// Accepts exactly the texts that `decode` turns into one well-defined value.
 /// Throws: invalid_value, naming the place, for what is no JSON text, holds a NUL byte, a byte

@@ -109,8 +109,8 @@ Value optional_text(const std::optional<Timestamp>& time) {
 /// The columns of one row that is about to be stored, in the order of the table.
 class Fields {
  public:
-  Fields(const Writing::Item& item, Time now, Revision revision)
-      : updated_at_(item.updated_at.value_or(now)), revision_(revision) {
+  Fields(const Writing::Item& item, const Timestamp& updated_at, Revision revision)
+      : updated_at_(updated_at), revision_(revision) {
     if (item.expires_at) expires_at_.emplace(*item.expires_at);
     const Value expires_at = optional_text(expires_at_);
     values_ = {item.key,
@@ -301,12 +301,16 @@ Revision Writing::stored_revision(std::string_view key) {
 std::size_t Writing::put_many(engine::FunctionRef<bool(Item&)> next) {
   Item item;
   std::optional<Fields> fields;
+  Time last_time{};
+  Timestamp updated(last_time);
   std::size_t items = 0;
   connection.run_many(
       put_statement(),
       [&]() -> Row {
         if (!next(item)) return {};
-        fields.emplace(item, clock.now(), next_revision(0));
+        const Time time = item.updated_at.value_or(clock.now());
+        if (std::exchange(last_time, time) != time) updated = Timestamp(time);
+        fields.emplace(item, updated, next_revision(0));
         return fields->row();
       },
       [&](std::int64_t changed) {
@@ -317,8 +321,12 @@ std::size_t Writing::put_many(engine::FunctionRef<bool(Item&)> next) {
   return items;
 }
 
+Timestamp Writing::updated_at(const Item& item) {
+  return Timestamp(item.updated_at.value_or(clock.now()));
+}
+
 Revision Writing::put(const Item& item) {
-  const Fields fields(item, clock.now(), next_revision(0));
+  const Fields fields(item, updated_at(item), next_revision(0));
   const bool stored = connection.run(put_statement(), fields.row()) != 0;
   const Revision revision = stored ? fields.revision() : put_after_stored(item);
   note_stored(item);
@@ -350,7 +358,7 @@ void Writing::sweep_sometimes(const Item& item) {
 
 /// The clock of whoever wrote the row last was ahead of ours, or what stands there is no revision.
 Revision Writing::put_after_stored(const Item& item) {
-  const Fields fields(item, clock.now(), next_revision(after(stored_revision(item.key))));
+  const Fields fields(item, updated_at(item), next_revision(after(stored_revision(item.key))));
   const Row row = fields.row();
   const std::array parameters = {row[1], row[2], row[3], row[4], row[5], row[0]};
   connection.run(statements.put_over, parameters);

@@ -11,6 +11,7 @@
 #include <kvstore/engine/function_ref.hpp>
 #include <kvstore/internal/changes.hpp>
 #include <kvstore/internal/clock.hpp>
+#include <kvstore/internal/timestamp.hpp>
 #include <kvstore/options.hpp>
 
 /// The rows of the table `kv`: what the verbs are made of.
@@ -130,6 +131,7 @@ class Writing : public Reading {
   Revision next_revision(Revision at_least);
   Revision floor();
   Revision stored_revision(std::string_view key);
+  [[nodiscard]] Timestamp updated_at(const Item& item);
   Revision put_after_stored(const Item& item);
   void sweep_sometimes(const Item& item);
   void note(std::string_view key, std::size_t bytes = 0);

@@ -166,7 +166,7 @@ TEST_F(FailingDisk, ThatCannotWriteIsATypedErrorAndLosesNothing) {
 }
 
 /// More than the engine keeps in memory, so that it writes before the commit.
-const std::string very_large(8U << 20U, 'v');
+const std::string very_large(24U << 20U, 'v');
 
 TEST_F(FailingDisk, ThatCannotWriteEndsATransactionWithTheSavepointsInsideIt) {
   store_->set("k", "old");

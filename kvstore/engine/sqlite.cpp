@@ -134,7 +134,7 @@ class FileEngine final : public Engine {
   std::unique_ptr<Connection> connect(Access role) override {
     const std::lock_guard lock(mutex_);
     if (first_ != nullptr) {
-      if (role == Access::write) check_cells(first_.get(), name());
+      if (role == Access::write) prepare_to_write(first_.get(), options_, name());
       return std::make_unique<SqliteConnection>(std::exchange(first_, nullptr), name(),
                                                 options_.busy_timeout);
     }
@@ -144,7 +144,7 @@ class FileEngine final : public Engine {
     patiently(patience, [&] { database = file_.open(options_); });
     auto connection = std::make_unique<SqliteConnection>(database, name(), options_.busy_timeout);
     if (role == Access::write) {
-      check_cells(database.get(), name());
+      prepare_to_write(database.get(), options_, name());
       // A lost writer is replaced; the index must outlive it.
       anchor_ = std::move(database);
     }
@@ -243,7 +243,7 @@ class FileEngine final : public Engine {
       refuse_old_schema(database.get());
     } else {
       if (examine_schema(database.get(), name()) != Schema::current) {
-        check_cells(database.get(), name());
+        prepare_to_write(database.get(), options_, name());
         upgrade_schema(database.get(), name(), patience);
       }
       use_wal(database.get(), name(), patience);

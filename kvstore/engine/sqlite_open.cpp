@@ -347,8 +347,14 @@ Database open_memory(const Options& options) {
   return database;
 }
 
-void check_cells(sqlite3* database, const std::string& name) {
+void prepare_to_write(sqlite3* database, const Options& options, const std::string& name) {
   set_pragma(database, "cell_size_check", "ON", 1, name);
+  constexpr std::size_t kibibyte = 1024;
+  constexpr std::size_t default_kib = 2000;  // of SQLite
+  constexpr std::size_t most_kib = 1U << 30U;
+  const std::size_t kib = std::clamp(options.cache_bytes / kibibyte, default_kib, most_kib);
+  const std::int64_t setting = -static_cast<std::int64_t>(kib);  // what is negative counts KiB
+  set_pragma(database, "cache_size", std::to_string(setting), setting, name);
 }
 
 void use_wal(sqlite3* database, const std::string& name, Patience& patience) {

@@ -119,10 +119,50 @@ class MovedFile : public testing::Test {
     EXPECT_KV_ERROR(store_.erase("k"), ErrorCode::io, "deleted, renamed or replaced");
   }
 
+  /// Writes until the file has been at its place for so long that its path need not be looked at.
+  void write_for_a_while() {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+    while (std::chrono::steady_clock::now() < end) store_.set("k", 1);
+  }
+
   TempDir dir_;
   std::string file_ = dir_.file("store.db");
   KVStore store_;
 };
+
+TEST_F(MovedFile, RefusesWritesWhenItWasDeletedLongAfterItWasOpened) {
+  write_for_a_while();
+  fs::remove(file_);
+  expect_writes_refused();
+}
+
+TEST_F(MovedFile, RefusesWritesWhenItWasRenamedLongAfterItWasOpened) {
+  write_for_a_while();
+  fs::rename(file_, dir_.path() / "elsewhere.db");
+  expect_writes_refused();
+}
+
+TEST_F(MovedFile, RefusesWritesWhenItWasReplacedLongAfterItWasOpened) {
+  const std::string other = dir_.file("other.db");
+  { KVStore(other).set("k", "another"); }
+  write_for_a_while();
+  fs::rename(other, file_);
+  expect_writes_refused();
+}
+
+TEST_F(MovedFile, KeepsTheLocksOfItsProcessWhenAnotherStoreOfItIsClosed) {
+  { KVStore(file_).set("k", 2); }
+  Process other({"python3", "-c", R"(
+import fcntl, sys
+try:
+    fcntl.lockf(open(sys.argv[1] + "-shm", "r+b"), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)
+    print("free")
+except OSError:
+    print("locked")
+)",
+                 file_});
+  EXPECT_EQ(other.line(), "locked");
+}
 
 TEST_F(MovedFile, RefusesWritesWhenItWasDeleted) {
   fs::remove(file_);

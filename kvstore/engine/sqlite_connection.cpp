@@ -140,12 +140,6 @@ void SqliteConnection::run_many(std::string_view sql, NextRow next_row, OnResult
   }
 }
 
-void SqliteConnection::refuse_moved_file() {
-  int moved = 0;
-  sqlite3_file_control(database_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-  if (moved != 0) raise_moved(name_);
-}
-
 int SqliteConnection::step_control(std::string_view sql) noexcept {
   try {
     sqlite3_stmt* statement = prepared(sql);
@@ -161,7 +155,7 @@ int SqliteConnection::step_control(std::string_view sql) noexcept {
 
 void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) {
   patience_ = Patience(patience);
-  if (access == Access::write) refuse_moved_file();
+  if (access == Access::write && place_.has_moved(database_.get())) raise_moved(name_);
   for (;;) {
     const int code = step_control(access == Access::write ? "BEGIN IMMEDIATE" : "BEGIN");
     if (code == SQLITE_OK) break;

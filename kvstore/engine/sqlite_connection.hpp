@@ -9,6 +9,7 @@
 
 #include <kvstore/engine/engine.hpp>
 #include <kvstore/engine/sqlite_handle.hpp>
+#include <kvstore/engine/sqlite_moved.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
 
 namespace kvstore::engine {
@@ -49,7 +50,6 @@ class SqliteConnection : public Connection {
   void step_all(sqlite3_stmt* statement, Row parameters, OnRow on_row);
   int step_control(std::string_view sql) noexcept;
   [[noreturn]] void fail(int code);
-  void refuse_moved_file();
   void install_hooks() noexcept;
   static int on_busy(void* self, int count) noexcept;
   static int on_commit(void* self, sqlite3* database, const char* schema, int frames) noexcept;
@@ -60,6 +60,7 @@ class SqliteConnection : public Connection {
   std::string name_;
   std::chrono::milliseconds busy_timeout_;
   Patience patience_;
+  MovedFile place_;
   std::uint32_t committed_frames_ = 0;
   bool in_transaction_ = false;
   bool lost_ = false;

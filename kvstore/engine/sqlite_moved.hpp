@@ -1,0 +1,33 @@
+#pragma once
+
+#include <sqlite3.h>
+
+#include <chrono>
+#include <ctime>
+
+namespace kvstore::engine {
+
+/// Tells whether the file of a connection was deleted, renamed or replaced.
+///
+/// The answer is in the path, and a walk along a path of five names takes 1.8 µs. Each of the three
+/// also changes the time of the file's status, which takes 0.5 µs to read; as long as that stays,
+/// the path is looked at once a second only, for file systems that do not keep it.
+class MovedFile {
+ public:
+  MovedFile() noexcept = default;
+  ~MovedFile() noexcept;
+  MovedFile(const MovedFile&) = delete;
+  MovedFile& operator=(const MovedFile&) = delete;
+  MovedFile(MovedFile&&) = delete;
+  MovedFile& operator=(MovedFile&&) = delete;
+
+  /// Asked of the same connection each time.
+  bool has_moved(sqlite3* database) noexcept;
+
+ private:
+  int descriptor_ = -1;     ///< For the status only; it has no part in locks.
+  timespec status_time_{};  ///< With which it was at its place. Zero: look there.
+  std::chrono::steady_clock::time_point looked_{};
+};
+
+}  // namespace kvstore::engine

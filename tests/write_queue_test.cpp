@@ -14,6 +14,13 @@ namespace {
 
 using std::chrono::milliseconds;
 
+bool nobody() {
+  return false;
+}
+bool somebody() {
+  return true;
+}
+
 WriteQueue::Clock::time_point soon() {
   return WriteQueue::Clock::now() + milliseconds(20);
 }
@@ -40,7 +47,7 @@ WriteQueue::Clock::duration time_left_free(
 }
 
 TEST(WriteQueue, LetsOnlyOneInAtATime) {
-  WriteQueue queue("\"store\"", false);
+  WriteQueue queue("\"store\"", nobody);
   int inside = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
@@ -56,7 +63,7 @@ TEST(WriteQueue, LetsOnlyOneInAtATime) {
 }
 
 TEST(WriteQueue, RefusesWithTheTimeWaitedWhenTheTurnDoesNotCome) {
-  WriteQueue queue("\"store\"", false);
+  WriteQueue queue("\"store\"", nobody);
   const WriteQueue::Turn held = queue.wait(never());
   std::thread other([&] {
     EXPECT_KV_ERROR(static_cast<void>(queue.wait(soon())), ErrorCode::busy, " ms; try again");
@@ -65,7 +72,7 @@ TEST(WriteQueue, RefusesWithTheTimeWaitedWhenTheTurnDoesNotCome) {
 }
 
 TEST(WriteQueue, GoesOnAfterSomebodyGaveUpWaiting) {
-  WriteQueue queue("\"store\"", false);
+  WriteQueue queue("\"store\"", nobody);
   {
     const WriteQueue::Turn held = queue.wait(never());
     std::thread other([&] { EXPECT_THROW(static_cast<void>(queue.wait(soon())), kvstore::Error); });
@@ -75,7 +82,7 @@ TEST(WriteQueue, GoesOnAfterSomebodyGaveUpWaiting) {
 }
 
 TEST(WriteQueue, HandsTheTurnToWhoeverWaits) {
-  WriteQueue queue("\"store\"", false);
+  WriteQueue queue("\"store\"", nobody);
   std::latch started(1);
   bool had_turn = false;
   std::thread other;
@@ -93,26 +100,36 @@ TEST(WriteQueue, HandsTheTurnToWhoeverWaits) {
 }
 
 TEST(WriteQueue, LeavesTheLockFreeForOtherProcessesAfterARunOfWrites) {
-  WriteQueue queue("\"store\"", true);
+  WriteQueue queue("\"store\"", somebody);
   EXPECT_GE(time_left_free(queue, milliseconds(400)), milliseconds(400) / 40);
 }
 
 TEST(WriteQueue, LeavesTheLockFreeForLongerWhileOthersWrite) {
-  WriteQueue queue("\"store\"", true);
+  WriteQueue queue("\"store\"", somebody);
   queue.saw_others();
   EXPECT_GE(time_left_free(queue, milliseconds(400)), milliseconds(400) / 10);
 }
 
 TEST(WriteQueue, LeavesTheLockFreeAlsoAfterLongTransactions) {
-  WriteQueue queue("\"store\"", true);
+  WriteQueue queue("\"store\"", somebody);
   const auto at_work = [](WriteQueue::Clock::time_point since) {
     while (WriteQueue::Clock::now() - since < milliseconds(20)) std::this_thread::yield();
   };
   EXPECT_GE(time_left_free(queue, milliseconds(400), at_work), milliseconds(400) / 40);
 }
 
+TEST(WriteQueue, AsksForNeighboursBeforeItLeavesTheLockFree) {
+  int asked = 0;
+  WriteQueue queue("\"store\"", [&] {
+    ++asked;
+    return false;
+  });
+  time_left_free(queue, milliseconds(400));
+  EXPECT_GT(asked, 0);
+}
+
 TEST(WriteQueue, ForgetsOtherProcessesAfterAWhile) {
-  WriteQueue queue("\"store\"", true);
+  WriteQueue queue("\"store\"", somebody);
   EXPECT_FALSE(queue.others_within(std::chrono::minutes(1)));
   queue.saw_others();
   EXPECT_TRUE(queue.others_within(std::chrono::minutes(1)));

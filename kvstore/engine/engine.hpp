@@ -127,6 +127,9 @@ class Engine {
   /// Throws: io, when the database was deleted, renamed or replaced.
   [[nodiscard]] virtual std::uint64_t look() const = 0;
 
+  /// Whether anybody else has the database open; in doubt, yes. Called by whoever is to write.
+  virtual bool has_neighbours() = 0;
+
   /// Whether `tidy` is due. `others_write`: another process committed within the last minute.
   [[nodiscard]] virtual Need need_to_tidy(bool others_write) const noexcept = 0;
 

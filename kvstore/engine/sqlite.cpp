@@ -8,6 +8,7 @@
 #include <kvstore/engine/sqlite.hpp>
 #include <kvstore/engine/sqlite_backup.hpp>
 #include <kvstore/engine/sqlite_connection.hpp>
+#include <kvstore/engine/sqlite_neighbours.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
 #include <kvstore/engine/sqlite_schema.hpp>
 #include <kvstore/engine/sqlite_wal.hpp>
@@ -85,6 +86,7 @@ class MemoryEngine final : public Engine {
     return true;
   }
   [[nodiscard]] std::uint64_t look() const override { return 0; }
+  bool has_neighbours() override { return false; }
   [[nodiscard]] Need need_to_tidy(bool /*others_write*/) const noexcept override {
     return Need::none;
   }
@@ -133,22 +135,20 @@ class FileEngine final : public Engine {
 
   std::unique_ptr<Connection> connect(Access role) override {
     const std::lock_guard lock(mutex_);
-    if (first_ != nullptr) {
-      if (role == Access::write) prepare_to_write(first_.get(), options_, name());
-      return std::make_unique<SqliteConnection>(std::exchange(first_, nullptr), name(),
-                                                options_.busy_timeout);
-    }
     if (immutable_) return std::make_unique<ImmutableConnection>(file_, options_);
-    Patience patience(options_.busy_timeout);
-    std::shared_ptr<sqlite3> database;
-    patiently(patience, [&] { database = file_.open(options_); });
-    auto connection = std::make_unique<SqliteConnection>(database, name(), options_.busy_timeout);
+    std::shared_ptr<sqlite3> database = std::exchange(first_, nullptr);
+    if (database == nullptr) {
+      Patience patience(options_.busy_timeout);
+      patiently(patience, [&] { database = file_.open(options_); });
+    }
     if (role == Access::write) {
       prepare_to_write(database.get(), options_, name());
       // A lost writer is replaced; the index must outlive it.
-      anchor_ = std::move(database);
+      anchor_ = database;
     }
-    return connection;
+    std::erase_if(opened_, [](const auto& other) { return other.expired(); });
+    opened_.push_back(database);
+    return std::make_unique<SqliteConnection>(std::move(database), name(), options_.busy_timeout);
   }
 
   [[nodiscard]] Mark mark() const noexcept override { return index_.header(); }
@@ -163,6 +163,13 @@ class FileEngine final : public Engine {
     if (immutable_) return file_.trace();
     file_.refuse_other_file();
     return 0;
+  }
+
+  bool has_neighbours() override {
+    const std::lock_guard lock(mutex_);
+    constexpr std::size_t of_checkpoint = 2;
+    const std::size_t own = opened_.size() + (checkpoint_ ? of_checkpoint : 0);
+    return neighbours_.any(own);
   }
 
   [[nodiscard]] Need need_to_tidy(bool others_write) const noexcept override {
@@ -183,7 +190,10 @@ class FileEngine final : public Engine {
 
   Tidied tidy(WithWriter with_writer) override {
     if (!checkpoint_) {
-      checkpoint_.emplace(file_.open(options_), file_.open(options_), index_, name());
+      Database pin = file_.open(options_);
+      Database copier = file_.open(options_);
+      const std::lock_guard lock(mutex_);
+      checkpoint_.emplace(std::move(pin), std::move(copier), index_, name());
     }
     return checkpoint_->run(with_writer);
   }
@@ -271,9 +281,11 @@ class FileEngine final : public Engine {
   DatabaseFile file_;
   bool immutable_ = false;
   WalIndex index_;
-  std::mutex mutex_;                 ///< Guards what `connect` changes.
+  std::mutex mutex_;                 ///< Guards what `connect` and `tidy` change.
   std::shared_ptr<sqlite3> anchor_;  ///< Keeps `index_` mapped.
   std::shared_ptr<sqlite3> first_;   ///< Opened already, for whoever connects first.
+  std::vector<std::weak_ptr<sqlite3>> opened_;
+  Neighbours neighbours_{file_.path()};
   std::optional<GuardedCheckpoint> checkpoint_;
   std::optional<OpenFile> open_file_;
 };

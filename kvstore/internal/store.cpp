@@ -49,7 +49,7 @@ thread_local const BackupMark* BackupMark::innermost = nullptr;
 
 Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& options, Store& store)
     : engine(std::move(opened)),
-      queue(engine->name(), !engine->traits().one_connection),
+      queue(engine->name(), [this] { return engine->has_neighbours(); }),
       readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout),
       cache(*engine, options.cache_bytes),
       janitor(

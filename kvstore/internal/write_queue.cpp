@@ -9,7 +9,8 @@ namespace kvstore::internal {
 
 using std::chrono::milliseconds;
 
-WriteQueue::WriteQueue(std::string name, bool shared) : name_(std::move(name)), shared_(shared) {}
+WriteQueue::WriteQueue(std::string name, std::function<bool()> has_neighbours)
+    : name_(std::move(name)), has_neighbours_(std::move(has_neighbours)) {}
 
 WriteQueue::Turn::~Turn() noexcept {
   if (queue_ != nullptr) queue_->finish();
@@ -39,8 +40,9 @@ std::optional<WriteQueue::Turn> WriteQueue::wait(Clock::time_point deadline, Mem
     }
   }
   lock.unlock();
-  if (shared_) leave_room();
-  return Turn(*this);
+  Turn turn(*this);
+  leave_room();
+  return turn;
 }
 
 WriteQueue::Group::Group(WriteQueue& queue) : queue_(queue) {
@@ -74,15 +76,16 @@ void WriteQueue::leave_room() {
   const Windows& windows = others_within(std::chrono::seconds(10)) ? beside_others : alone;
   const auto into_period = now.time_since_epoch() % windows.period;
   const auto since_pause = now - std::max(paused_, busy_since_);
+  Clock::duration pause{};
   if (into_period < windows.length) {
-    std::this_thread::sleep_for(windows.length - into_period);
+    pause = windows.length - into_period;
   } else if (since_pause > 2 * windows.period) {
     // Its transactions are longer than the period: the same share of the time.
     const auto owed = since_pause * windows.length.count() / windows.period.count();
-    std::this_thread::sleep_for(std::min<Clock::duration>(owed, beside_others.length));
-  } else {
-    return;
+    pause = std::min<Clock::duration>(owed, beside_others.length);
   }
+  if (pause == Clock::duration::zero()) return;
+  if (has_neighbours_()) std::this_thread::sleep_for(pause);
   paused_ = Clock::now();
 }
 

@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <list>
 #include <mutex>
 #include <optional>
@@ -21,17 +22,18 @@ class Writing;
 /// Lets the writers of this process take turns, in the order in which they came, and leaves room
 /// for those of other processes.
 ///
-/// Who writes back to back for longer than 50 ms leaves the lock free in windows that are the same
-/// for all processes of the machine, because they share the steady clock: 7 of every 47 ms while
-/// others are seen to write, else 0.1 of every 2.35 ms, which as few polls hit as would 2 of 47,
-/// but which no write has to wait for long. Without them one busy thread let another process commit
-/// once in ten seconds, and then fail with "database is locked". The long period is no divisor of
-/// the steps in which SQLite polls for the lock (25, 50 and 100 ms): a poll that misses one window
-/// comes 6 ms later in the period of the next, and so hits one of 7 ms within eight polls.
+/// Who writes back to back for longer than 50 ms while anybody else has the database open leaves
+/// the lock free in windows that are the same for all processes of the machine, because they share
+/// the steady clock: 7 of every 47 ms while others are seen to write, else 0.1 of every 2.35 ms,
+/// which as few polls hit as would 2 of 47, but which no write has to wait for long. Without them
+/// one busy thread let another process commit once in ten seconds, and then fail with "database is
+/// locked". The long period is no divisor of the steps in which SQLite polls for the lock (25, 50
+/// and 100 ms): a poll that misses one window comes 6 ms later in the period of the next, and so
+/// hits one of 7 ms within eight polls.
 class WriteQueue {
  public:
-  /// `shared`: other processes can write too, so that there is somebody to leave room for.
-  WriteQueue(std::string name, bool shared);
+  /// `has_neighbours`: whether there is somebody to leave room for; asked by whoever has the turn.
+  WriteQueue(std::string name, std::function<bool()> has_neighbours);
 
   /// The right to write, until it is destroyed.
   class Turn {
@@ -113,7 +115,7 @@ class WriteQueue {
   std::list<Waiter> waiters_;
   bool taken_ = false;
   std::string name_;
-  bool shared_;
+  std::function<bool()> has_neighbours_;
   // Owned by whoever has the turn.
   Clock::time_point others_seen_{}, busy_since_{}, ended_{}, paused_{};
 };

@@ -90,6 +90,58 @@ TEST_P(Cache, FollowsATouch) {
   EXPECT_TRUE(store_.get("k"));
 }
 
+/// Every verb that stores one value; what was read before is kept as it is then.
+TEST_P(Cache, KeepsWhatACallStoredInPlaceOfWhatWasRead) {
+  for (const auto& [name, write] : std::map<std::string, std::function<void()>>{
+           {"set", [&] { store_.set("k", 2); }},
+           {"set_text", [&] { store_.set_text("k", " 2 "); }},
+           {"update", [&] { store_.update("k", [](json& value) { value = 2; }); }},
+           {"increment", [&] { store_.increment("k"); }},
+           {"set_many", [&] {
+              store_.set_many({{"k", 2}});
+            }}}) {
+    store_.set("k", 1);
+    ASSERT_EQ(store_.get("k"), 1);
+    write();
+    const auto kept = store_.get_shared("k");
+    EXPECT_EQ(*kept, 2) << name;
+    EXPECT_TRUE(kept->is_number_unsigned()) << name << ": not as it is read from the file";
+    EXPECT_EQ(store_.get_shared("k"), kept) << name;
+  }
+}
+
+TEST_P(Cache, KeepsWhatWasStoredOnlyWhereItIsRead) {
+  store_.set("k", 1);
+  EXPECT_EQ(store_.stats().cache_bytes, 0U);
+  ASSERT_EQ(store_.get("k"), 1);
+  store_.set("k", 2);
+  EXPECT_GT(store_.stats().cache_bytes, 0U);
+  store_.set("k", 3);
+  EXPECT_EQ(store_.stats().cache_bytes, 0U);
+}
+
+TEST_P(Cache, KeepsTheNewExpiryOfWhatWasStored) {
+  store_.set("k", 1);
+  ASSERT_EQ(store_.get("k"), 1);
+  store_.set("k", 2, {.ttl = Duration(1000)});
+  ASSERT_EQ(store_.get("k"), 2);
+  clock_.advance(Duration(1000));
+  EXPECT_FALSE(store_.get("k"));
+}
+
+TEST_P(Cache, KeepsNothingOfACallThatWasTakenBack) {
+  store_.set("k", 1);
+  ASSERT_EQ(store_.get("k"), 1);
+  Transaction tx = store_.begin();
+  {
+    Transaction inner = tx.begin();
+    inner.set("k", 2);
+    inner.rollback();
+  }
+  tx.commit();
+  EXPECT_EQ(store_.get("k"), 1);
+}
+
 TEST_P(Cache, IsNotWrittenByWhatIsNotCommitted) {
   store_.set("k", 1);
   ASSERT_EQ(store_.get("k"), 1);

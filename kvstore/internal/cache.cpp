@@ -2,7 +2,7 @@
 #include <utility>
 
 #include <kvstore/internal/cache.hpp>
-#include <kvstore/internal/footprint.hpp>
+#include <kvstore/internal/codec.hpp>
 
 namespace kvstore::internal {
 
@@ -28,9 +28,12 @@ void Cache::Shard::drop(std::list<Kept>::iterator one) {
   kept.erase(one);
 }
 
-void Cache::Shard::drop(std::string_view key) {
+bool Cache::Shard::drop(std::string_view key) {
   const auto found = by_key.find(key);
-  if (found != by_key.end()) drop(found->second);
+  if (found == by_key.end()) return false;
+  const bool was_read = found->second->value != nullptr;
+  drop(found->second);
+  return was_read;
 }
 
 void Cache::Shard::drop_all() noexcept {
@@ -42,26 +45,47 @@ void Cache::Shard::drop_all() noexcept {
 std::shared_ptr<const json> Cache::find(std::string_view key, Clock& clock) {
   Shard& shard = shard_of(hash_of(key));
   std::shared_ptr<const json> value;
+  std::shared_ptr<const std::string> text;
   std::optional<Time> expires_at;
   {
     const std::lock_guard lock(shard.mutex);
     const auto found = shard.by_key.find(key);
-    if (found == shard.by_key.end() || shard.closed || mark() != shard.mark) return nullptr;
+    if (found == shard.by_key.end() || shard.closed || engine_.mark() != shard.mark) {
+      return nullptr;
+    }
     shard.kept.splice(shard.kept.begin(), shard.kept, found->second);
     value = found->second->value;
     expires_at = found->second->expires_at;
+    text = found->second->text;
   }
   // The clock may be the caller's code.
   if (expires_at && *expires_at <= clock.now()) return nullptr;
+  return value != nullptr ? value : parse(key, text);
+}
+
+std::shared_ptr<const json> Cache::parse(std::string_view key,
+                                         const std::shared_ptr<const std::string>& text) {
+  auto value = std::make_shared<const json>(decode(*text, key));
+  const std::size_t bytes = bookkeeping + heap_bytes(key.size() + 1) + footprint(*value);
+  Shard& shard = shard_of(hash_of(key));
+  const std::lock_guard lock(shard.mutex);
+  const auto found = shard.by_key.find(key);
+  if (found == shard.by_key.end() || found->second->text != text) return value;
+  Kept& kept = *found->second;
+  if (shard.bytes - kept.bytes + bytes > shard_bytes_) {
+    shard.drop(found->second);
+    return value;
+  }
+  shard.bytes += bytes - kept.bytes;
+  kept.bytes = bytes;
+  kept.value = value;
+  kept.text.reset();
   return value;
 }
 
 std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
                                         const std::optional<Time>& expires_at,
                                         const engine::Mark& mark) {
-  // A node of the list, one of the map, and the two counters before a shared document.
-  constexpr std::size_t bookkeeping = heap_bytes(sizeof(Kept) + 2 * sizeof(void*)) +
-                                      heap_bytes(5 * sizeof(void*)) + heap_bytes(sizeof(json) + 16);
   const std::size_t hash = hash_of(key);
   Shard& shard = shard_of(hash);
   bool nearly_full = false;
@@ -74,28 +98,50 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
   const std::size_t bytes = bookkeeping + heap_bytes(key.size() + 1) + footprint(value);
   if (bytes > shard_bytes_) return nullptr;
   const std::lock_guard lock(shard.mutex);
-  if (shard.closed || !mark.known || engine_.mark() != mark) return nullptr;
-  if (shard.mark != mark) {
-    // Between a commit of our own and its `carry` the shard is not as old as it looks.
-    if (own_commits_ != 0) return nullptr;
-    shard.drop_all();
-    shard.mark = mark;
-  }
+  if (!adopt(shard, mark)) return nullptr;
   const bool full = shard.bytes + bytes > shard_bytes_;
   if (full && !nearly_full && !shard.missed_before(hash)) return nullptr;
   shard.drop(key);
   while (shard.bytes + bytes > shard_bytes_) shard.drop(std::prev(shard.kept.end()));
   auto kept = std::make_shared<const json>(std::move(value));
-  shard.kept.push_front({std::string(key), kept, expires_at, bytes});
+  shard.kept.push_front({std::string(key), kept, nullptr, expires_at, bytes});
   shard.bytes += bytes;
   shard.by_key.emplace(shard.kept.front().key, shard.kept.begin());
   return kept;
 }
 
-void Cache::OwnCommit::carry(const Changes& changes, const engine::Mark& before,
+void Cache::keep(std::string_view key, std::string_view text, const std::optional<Time>& expires_at,
+                 const engine::Mark& mark) {
+  const std::size_t bytes = bookkeeping + heap_bytes(key.size() + 1) + heap_bytes(text.size() + 1);
+  Shard& shard = shard_of(hash_of(key));
+  const std::lock_guard lock(shard.mutex);
+  if (!adopt(shard, mark) || shard.bytes + bytes > shard_bytes_) return;
+  shard.drop(key);
+  shard.kept.push_front(
+      {std::string(key), nullptr, std::make_shared<const std::string>(text), expires_at, bytes});
+  shard.bytes += bytes;
+  shard.by_key.emplace(shard.kept.front().key, shard.kept.begin());
+}
+
+/// Makes a shard, which is locked, one of documents that belong to `mark`. Returns whether it is:
+/// not when that is not the present mark.
+bool Cache::adopt(Shard& shard, const engine::Mark& mark) noexcept {
+  if (shard.closed || !mark.known || engine_.mark() != mark) return false;
+  if (shard.mark == mark) return true;
+  // Between a commit of our own and its `carry` the shard is not as old as it looks.
+  if (own_commits_ != 0) return false;
+  shard.drop_all();
+  shard.mark = mark;
+  return true;
+}
+
+bool Cache::OwnCommit::carry(const Changes& changes, const engine::Mark& before,
                              const engine::Mark& after) noexcept {
+  bool any_read = false;
   for (Shard& shard : cache_.shards_) shard.mutex.lock();
-  for (const std::string& key : changes.keys()) cache_.shard_of(hash_of(key)).drop(key);
+  for (const std::string& key : changes.keys()) {
+    any_read |= cache_.shard_of(hash_of(key)).drop(key);
+  }
   for (Shard& shard : cache_.shards_) {
     if (shard.mark == before) {
       if (changes.many()) shard.drop_all();
@@ -103,6 +149,7 @@ void Cache::OwnCommit::carry(const Changes& changes, const engine::Mark& before,
     }
     shard.mutex.unlock();
   }
+  return any_read;
 }
 
 void Cache::close() noexcept {

@@ -16,6 +16,7 @@
 #include <kvstore/engine/engine.hpp>
 #include <kvstore/internal/changes.hpp>
 #include <kvstore/internal/clock.hpp>
+#include <kvstore/internal/footprint.hpp>
 
 namespace kvstore::internal {
 
@@ -24,7 +25,8 @@ namespace kvstore::internal {
 /// The engine's mark tells that, without a system call. Each shard remembers the mark that its
 /// documents belong to, and looks at the engine's under its lock before it hands one out. A commit
 /// of our own carries the shards over to the mark that it made; anybody else's makes them
-/// worthless.
+/// worthless. Where one of our own changed a document that was read from here, the new text takes
+/// its place: what is read is likely to be read again.
 ///
 /// Within its bytes the documents stay that were used last. When these are nearly used up, a
 /// document is kept only if its key was missed not long ago, too: what is read once should not push
@@ -45,6 +47,11 @@ class Cache {
   std::shared_ptr<const json> keep(std::string_view key, json& value,
                                    const std::optional<Time>& expires_at, const engine::Mark& mark);
 
+  /// Keeps the text of a document that was stored by the commit which made `mark`, where there is
+  /// room. Whoever finds it parses it.
+  void keep(std::string_view key, std::string_view text, const std::optional<Time>& expires_at,
+            const engine::Mark& mark);
+
   /// A commit of our own, from before it happens until `carry` has told the shards.
   class OwnCommit {
    public:
@@ -55,8 +62,9 @@ class Cache {
     OwnCommit(OwnCommit&&) = delete;
     OwnCommit& operator=(OwnCommit&&) = delete;
 
-    /// The only commit between the two marks was ours, and changed these keys.
-    void carry(const Changes& changes, const engine::Mark& before,
+    /// The only commit between the two marks was ours, and changed these keys. Returns whether any
+    /// of them was kept, and read since it was.
+    bool carry(const Changes& changes, const engine::Mark& before,
                const engine::Mark& after) noexcept;
 
    private:
@@ -74,7 +82,8 @@ class Cache {
  private:
   struct Kept {
     std::string key;
-    std::shared_ptr<const json> value;
+    std::shared_ptr<const json> value;        ///< Null: only the text is kept.
+    std::shared_ptr<const std::string> text;  ///< Null: it is parsed.
     std::optional<Time> expires_at;
     std::size_t bytes;
   };
@@ -91,16 +100,25 @@ class Cache {
 
     bool missed_before(std::size_t hash) noexcept;
     void drop(std::list<Kept>::iterator one);
-    void drop(std::string_view key);
+    /// Returns whether it was kept, and read since it was.
+    bool drop(std::string_view key);
     void drop_all() noexcept;
   };
 
   static constexpr std::size_t shard_count = 16;
 
+  /// A node of the list, one of the map, and the two counters before a shared document.
+  static constexpr std::size_t bookkeeping = heap_bytes(sizeof(Kept) + 2 * sizeof(void*)) +
+                                             heap_bytes(5 * sizeof(void*)) +
+                                             heap_bytes(sizeof(json) + 16);
+
   static std::size_t hash_of(std::string_view key) noexcept {
     return std::hash<std::string_view>()(key);
   }
   Shard& shard_of(std::size_t hash) noexcept;
+  std::shared_ptr<const json> parse(std::string_view key,
+                                    const std::shared_ptr<const std::string>& text);
+  bool adopt(Shard& shard, const engine::Mark& mark) noexcept;
 
   const engine::Engine& engine_;
   std::size_t shard_bytes_;

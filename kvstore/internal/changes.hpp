@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <kvstore/entry.hpp>
 
 namespace kvstore::internal {
 
@@ -13,13 +16,31 @@ class Changes {
  public:
   static constexpr std::size_t most = 1024;
 
+  /// What was stored for a key.
+  struct Stored {
+    std::string text;
+    std::optional<Time> expires_at;
+  };
+
+  /// The key has another value now.
+  void note_stored(std::string_view key, std::string_view text,
+                   const std::optional<Time>& expires_at) {
+    constexpr std::size_t longest = 64 * 1024;
+    const bool first = empty();
+    note(key);
+    if (first && text.size() <= longest)
+      only_stored_.emplace(Stored{std::string(text), expires_at});
+  }
+
   void note(std::string_view key) {
+    only_stored_.reset();
     if (many_) return;
     if (keys_.size() == most) return note_many();
     keys_.emplace_back(key);
   }
 
   void note_many() noexcept {
+    only_stored_.reset();
     many_ = true;
     keys_.clear();
   }
@@ -32,8 +53,14 @@ class Changes {
   /// In the order of the writes; a key may come more than once.
   [[nodiscard]] const std::vector<std::string>& keys() const noexcept { return keys_; }
 
+  /// Absent: null, unless one value was stored, not a very long one, and nothing else written.
+  [[nodiscard]] const Stored* only_stored() const noexcept {
+    return only_stored_ ? &*only_stored_ : nullptr;
+  }
+
  private:
   std::vector<std::string> keys_;
+  std::optional<Stored> only_stored_;
   bool many_ = false;
 };
 

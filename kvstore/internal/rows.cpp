@@ -338,13 +338,18 @@ std::string_view Writing::put_statement() const noexcept {
 }
 
 void Writing::note_stored(const Item& item) {
-  note(item.key, item.text.size());
+  changes_.note_stored(item.key, item.text, item.expires_at);
+  note_room(item.key, item.text.size());
   sweep_sometimes(item);
   room_.stored(*this, item.key, item.text.size());
 }
 
 void Writing::note(std::string_view key, std::size_t bytes) {
   changes_.note(key);
+  note_room(key, bytes);
+}
+
+void Writing::note_room(std::string_view key, std::size_t bytes) {
   room_.wrote(bytes + 2 * key.size());  // the table and its index hold the key
 }
 

@@ -135,6 +135,7 @@ class Writing : public Reading {
   Revision put_after_stored(const Item& item);
   void sweep_sometimes(const Item& item);
   void note(std::string_view key, std::size_t bytes = 0);
+  void note_room(std::string_view key, std::size_t bytes);
   void note_stored(const Item& item);
   [[nodiscard]] std::string_view put_statement() const noexcept;
   Revision newest_place();

@@ -182,7 +182,8 @@ void Store::write(Grouping grouping, engine::FunctionRef<void(Writing&)> body) {
     if (others.members().empty()) {
       Writing writing = transaction.writing();
       body(writing);
-      return transaction.commit();
+      transaction.commit();
+      return transaction.keep_changed();
     }
     std::vector<WriteQueue::Member*> members{&own};
     members.insert(members.end(), others.members().begin(), others.members().end());
@@ -200,6 +201,7 @@ void Store::write_alone(engine::FunctionRef<void(Writing&)> body) {
     body(writing);
   }
   transaction.commit();
+  transaction.keep_changed();
 }
 
 /// Does the work of many calls in one transaction, each by itself all or nothing. Where the engine
@@ -276,13 +278,23 @@ void Store::WriteTransaction::commit() {
     connection().commit();
     parts.mark = parts.engine->mark();
     alone = parts.engine->only_commit(connection(), before, parts.mark);
-    if (alone) own.carry(changes_, before, parts.mark);
+    changed_read_ = alone && own.carry(changes_, before, parts.mark);
   }
   if (!alone) store_.history_.past_file = false;
   store_.room_.committed(parts.mark, alone);
   mark_.reset();
   parts.watcher->committed(changes_, before, parts.mark, alone);
   store_.tidy_if_needed();
+}
+
+void Store::WriteTransaction::keep_changed() noexcept {
+  const Changes::Stored* stored = changes_.only_stored();
+  if (!changed_read_ || stored == nullptr) return;
+  Parts& parts = *store_.parts_;
+  try {
+    parts.cache.keep(changes_.keys().front(), stored->text, stored->expires_at, parts.mark);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): the next read finds it in the file
+  }
 }
 
 std::shared_ptr<Watch> Store::watch(std::string prefix, OnChange on_change) {

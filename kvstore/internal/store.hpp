@@ -87,12 +87,17 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
     }
     void commit();
 
+    /// Keeps what was stored in the cache, in place of a document that was read from there. To be
+    /// called after the commit of a single call, no part of which was taken back.
+    void keep_changed() noexcept;
+
    private:
     WriteTransaction(Store& store, WriteQueue::Clock::time_point deadline);
 
     Store& store_;
     Writer writer_;
     Changes changes_;
+    bool changed_read_ = false;  ///< A document that was read from the cache.
     std::optional<ThreadMark> mark_{};
   };
 

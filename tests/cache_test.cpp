@@ -120,6 +120,15 @@ TEST_P(Cache, KeepsWhatWasStoredOnlyWhereItIsRead) {
   EXPECT_EQ(store_.stats().cache_bytes, 0U);
 }
 
+TEST_P(Cache, DoesNotParseAllOfALongTextForOnePlaceOfIt) {
+  json large{{"n", 0}, {"text", std::string(5000, 'x')}};
+  store_.set("k", large);
+  ASSERT_TRUE(store_.get("k"));
+  store_.increment("k", "/n"_json_pointer);
+  EXPECT_EQ(store_.get("k", "/n"_json_pointer), 1);
+  EXPECT_EQ(store_.stats().cache_bytes, 0U);
+}
+
 TEST_P(Cache, KeepsTheNewExpiryOfWhatWasStored) {
   store_.set("k", 1);
   ASSERT_EQ(store_.get("k"), 1);

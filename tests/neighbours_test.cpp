@@ -71,6 +71,21 @@ TEST_F(Neighbours, AreNotTheConnectionsOfAStoreItself) {
   EXPECT_FALSE(store->has_neighbours());
 }
 
+TEST_F(Neighbours, AreSeenAlsoAfterAStoreClosedConnectionsOfItsOwn) {
+  const std::string file = dir_.file("own.db");
+  const auto store = engine::open_sqlite_file(file, Options{});
+  const auto writer = store->connect(engine::Access::write);
+  for (int i = 0; i < 3; ++i) store->connect(engine::Access::read)->run("SELECT * FROM kv");
+  Outside other(file);
+  other.run("SELECT * FROM kv");
+  EXPECT_TRUE(store->has_neighbours());
+}
+
+TEST_F(Neighbours, AreFoundByWayOfALink) {
+  std::filesystem::create_directory_symlink(dir_.path(), dir_.path() / "link");
+  EXPECT_FALSE(engine::Neighbours(dir_.path() / "link" / "store.db").any(own_connections));
+}
+
 TEST_F(Neighbours, OfAStoreAreTheConnectionsOfAnother) {
   const std::string file = dir_.file("own.db");
   KVStore other(file);

@@ -150,6 +150,21 @@ TEST_F(MovedFile, RefusesWritesWhenItWasReplacedLongAfterItWasOpened) {
   expect_writes_refused();
 }
 
+TEST_F(MovedFile, RefusesWritesSoonAfterItsDirectoryWasRenamed) {
+  const TempDir outer;
+  const fs::path directory = outer.path() / "data";
+  fs::create_directory(directory);
+  KVStore store((directory / "store.db").native());
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+  while (std::chrono::steady_clock::now() < end) store.set("k", 1);
+  fs::rename(directory, outer.path() / "elsewhere");
+  const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  const auto write_until_refused = [&] {
+    while (std::chrono::steady_clock::now() < soon) store.set("k", 2);
+  };
+  EXPECT_KV_ERROR(write_until_refused(), ErrorCode::io, "deleted, renamed or replaced");
+}
+
 TEST_F(MovedFile, KeepsTheLocksOfItsProcessWhenAnotherStoreOfItIsClosed) {
   { KVStore(file_).set("k", 2); }
   Process other({"python3", "-c", R"(

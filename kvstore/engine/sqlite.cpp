@@ -142,7 +142,8 @@ class FileEngine final : public Engine {
       patiently(patience, [&] { database = file_.open(options_); });
     }
     if (role == Access::write) {
-      prepare_to_write(database.get(), options_, name());
+      check_cells(database.get(), name());
+      keep_pages(database.get(), options_, name());
       // A lost writer is replaced; the index must outlive it.
       anchor_ = database;
     }
@@ -166,7 +167,9 @@ class FileEngine final : public Engine {
   }
 
   bool has_neighbours() override {
-    const std::lock_guard lock(mutex_);
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock) return true;  // a new connection may be waiting for somebody
+    std::erase_if(opened_, [](const auto& other) { return other.expired(); });
     constexpr std::size_t of_checkpoint = 2;
     const std::size_t own = opened_.size() + (checkpoint_ ? of_checkpoint : 0);
     return neighbours_.any(own);
@@ -253,7 +256,7 @@ class FileEngine final : public Engine {
       refuse_old_schema(database.get());
     } else {
       if (examine_schema(database.get(), name()) != Schema::current) {
-        prepare_to_write(database.get(), options_, name());
+        check_cells(database.get(), name());
         upgrade_schema(database.get(), name(), patience);
       }
       use_wal(database.get(), name(), patience);

@@ -25,10 +25,11 @@ MovedFile::~MovedFile() noexcept {
 }
 
 bool MovedFile::has_moved(sqlite3* database) noexcept {
-  constexpr std::chrono::seconds longest_trust{1};
+  constexpr std::chrono::milliseconds longest_trust{10};
+  const char* path = sqlite3_db_filename(database, "main");
+  if (path == nullptr || *path == '\0') return false;  // it is in memory
   // Closing a descriptor of this kind, unlike any other, leaves the locks of the process alone.
-  if (descriptor_ < 0)
-    descriptor_ = open(sqlite3_db_filename(database, "main"), O_PATH | O_CLOEXEC);
+  if (descriptor_ < 0) descriptor_ = open(path, O_PATH | O_CLOEXEC);
   struct stat facts {};
   const bool known = descriptor_ >= 0 && fstat(descriptor_, &facts) == 0;
   const auto now = std::chrono::steady_clock::now();

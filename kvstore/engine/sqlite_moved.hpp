@@ -9,9 +9,10 @@ namespace kvstore::engine {
 
 /// Tells whether the file of a connection was deleted, renamed or replaced.
 ///
-/// The answer is in the path, and a walk along a path of five names takes 1.8 µs. Each of the three
-/// also changes the time of the file's status, which takes 0.5 µs to read; as long as that stays,
-/// the path is looked at once a second only, for file systems that do not keep it.
+/// The answer is in the path, and a walk along a path of five names takes 1.8 µs. What happens to
+/// the file itself also changes the time of its status, which takes 0.5 µs to read; as long as that
+/// stays, the path is looked at every 10 ms only: something may have happened to a directory above
+/// it, and not every file system keeps that time.
 class MovedFile {
  public:
   MovedFile() noexcept = default;

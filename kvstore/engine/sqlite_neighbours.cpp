@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <charconv>
@@ -13,10 +12,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-bool same_file(const struct stat& one, const struct stat& other) noexcept {
-  return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
 int number_of(const std::string& descriptor) noexcept {
   int number = -1;
   std::from_chars(descriptor.data(), descriptor.data() + descriptor.size(), number);
@@ -27,15 +22,15 @@ int number_of(const std::string& descriptor) noexcept {
 
 bool Neighbours::any(std::size_t own) {
   // A program can have thousands of descriptors.
-  constexpr std::chrono::seconds most_often{1};
-  constexpr int share = 100;
+  constexpr std::chrono::milliseconds most_often{250};
+  constexpr int share = 20;
   const auto started = Clock::now();
-  if (started >= count_again_) {
-    count_connections();
+  if (started >= look_again_) {
+    look_at_descriptors(own);
     const auto ended = Clock::now();
-    count_again_ = ended + std::max<Clock::duration>(most_often, share * (ended - started));
+    look_again_ = ended + std::max<Clock::duration>(most_often, share * (ended - started));
   }
-  if (index_descriptor_ < 0 || connections_ > own) return true;
+  if (index_descriptor_ < 0 || others_here_) return true;
   constexpr off_t first_lock = 120;
   constexpr off_t locks = 9;  // eight of the protocol, and one for being there
   struct flock lock {};
@@ -46,21 +41,27 @@ bool Neighbours::any(std::size_t own) {
   return fcntl(index_descriptor_, F_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
-void Neighbours::count_connections() {
+/// Compares names, not files: to ask for the status of any descriptor could wait for a server.
+void Neighbours::look_at_descriptors(std::size_t own) {
   namespace fs = std::filesystem;
-  connections_ = 0;
   index_descriptor_ = -1;
-  struct stat log {};
-  struct stat index {};
-  if (stat(log_.c_str(), &log) != 0 || stat(index_.c_str(), &index) != 0) return;
   std::error_code failure;
+  const fs::path log = fs::canonical(log_, failure);
+  if (failure) return;
+  const fs::path index = fs::canonical(index_, failure);
+  if (failure) return;
+  std::size_t connections = 0;
+  int index_descriptor = -1;
   for (fs::directory_iterator each("/proc/self/fd", failure), end; !failure && each != end;
        each.increment(failure)) {
-    struct stat facts {};
-    if (stat(each->path().c_str(), &facts) != 0) continue;
-    if (same_file(facts, log)) ++connections_;
-    if (same_file(facts, index)) index_descriptor_ = number_of(each->path().filename().native());
+    std::error_code closed;
+    const fs::path file = fs::read_symlink(each->path(), closed);
+    if (file == log) ++connections;
+    if (file == index) index_descriptor = number_of(each->path().filename().native());
   }
+  if (failure) return;
+  others_here_ = connections > own;
+  index_descriptor_ = index_descriptor;
 }
 
 }  // namespace kvstore::engine

@@ -18,16 +18,17 @@ class Neighbours {
   /// `path`: of the database.
   explicit Neighbours(const std::string& path) : log_(path + "-wal"), index_(path + "-shm") {}
 
-  /// `own`: how many connections the store itself has. In doubt there is somebody.
+  /// `own`: how many connections the store itself has. In doubt there is somebody. Those of this
+  /// process are counted anew four times a second.
   bool any(std::size_t own);
 
  private:
-  void count_connections();
+  void look_at_descriptors(std::size_t own);
 
   std::string log_, index_;
-  std::size_t connections_ = 0;  ///< To the file, of this process.
-  int index_descriptor_ = -1;    ///< SQLite's; absent: -1.
-  std::chrono::steady_clock::time_point count_again_{};
+  bool others_here_ = false;   ///< In this process.
+  int index_descriptor_ = -1;  ///< SQLite's; absent: -1.
+  std::chrono::steady_clock::time_point look_again_{};
 };
 
 }  // namespace kvstore::engine

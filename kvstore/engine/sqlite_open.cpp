@@ -347,8 +347,11 @@ Database open_memory(const Options& options) {
   return database;
 }
 
-void prepare_to_write(sqlite3* database, const Options& options, const std::string& name) {
+void check_cells(sqlite3* database, const std::string& name) {
   set_pragma(database, "cell_size_check", "ON", 1, name);
+}
+
+void keep_pages(sqlite3* database, const Options& options, const std::string& name) {
   constexpr std::size_t kibibyte = 1024;
   constexpr std::size_t default_kib = 2000;  // of SQLite
   constexpr std::size_t most_kib = 1U << 30U;

@@ -28,9 +28,9 @@ struct FileStamp {
 /// A place where a store is, or can be.
 ///
 /// The file is never opened or closed other than by SQLite: closing any descriptor of it drops all
-/// locks that SQLite holds on it in this process, and acknowledged writes get lost. The exception is
-/// a descriptor for its status alone (see MovedFile), whose closing drops none.
-/// Source: fs/open.c of Linux, filp_flush, which leaves out FMODE_PATH.
+/// locks that SQLite holds on it in this process, and acknowledged writes get lost. The exception
+/// is a descriptor for its status alone (see MovedFile), whose closing drops none. Source:
+/// fs/open.c of Linux, filp_flush, which leaves out FMODE_PATH.
 class DatabaseFile {
  public:
   /// Resolves links and refuses what cannot be a store, without touching it.
@@ -85,14 +85,14 @@ Database open_unshared(const std::string& path);
 /// Opens a hardened connection to a database in memory.
 Database open_memory(const Options& options);
 
-/// Sets what only a connection that writes needs.
-///
-/// It looks at each cell of a page that it reads, so that damage cannot spread. Those that only
-/// read do not: it took 5,500 of the 26,900 instructions of reading an entry whose pages are not in
-/// SQLite's cache, and the checksum of the entry tells damage, too. And it keeps more pages than
-/// SQLite's 2 MB, up to `Options::cache_bytes`: a transaction that changes more of them writes some
-/// to the log twice.
-void prepare_to_write(sqlite3* database, const Options& options, const std::string& name);
+/// Has a connection that writes look at each cell of a page that it reads, so that damage cannot
+/// spread. Not for those that only read: it took 5,500 of the 26,900 instructions of reading an
+/// entry whose pages are not in SQLite's cache, and the checksum of the entry tells damage, too.
+void check_cells(sqlite3* database, const std::string& name);
+
+/// Has a connection that writes keep more pages than SQLite's 2 MB, up to `Options::cache_bytes`: a
+/// transaction that changes more of them than it keeps writes some to the log twice.
+void keep_pages(sqlite3* database, const Options& options, const std::string& name);
 
 /// Brings the file to WAL mode. Throws: busy, unsupported.
 void use_wal(sqlite3* database, const std::string& name, Patience& patience);

@@ -72,10 +72,12 @@ std::shared_ptr<const json> Cache::parse(std::string_view key,
   const auto found = shard.by_key.find(key);
   if (found == shard.by_key.end() || found->second->text != text) return value;
   Kept& kept = *found->second;
-  if (shard.bytes - kept.bytes + bytes > shard_bytes_) {
+  if (bytes > shard_bytes_) {
     shard.drop(found->second);
     return value;
   }
+  shard.kept.splice(shard.kept.begin(), shard.kept, found->second);
+  while (shard.bytes - kept.bytes + bytes > shard_bytes_) shard.drop(std::prev(shard.kept.end()));
   shard.bytes += bytes - kept.bytes;
   kept.bytes = bytes;
   kept.value = value;

@@ -85,7 +85,11 @@ std::size_t plain_length(std::string_view text, std::uint64_t not_bits = 0) noex
 class Output {
  public:
   /// `room`: a string whose memory is used again.
-  explicit Output(std::string room) : text_(std::move(room)) { text_.resize(text_.capacity()); }
+  explicit Output(std::string room) : text_(std::move(room)) {
+    // Not all of it: to be resized it is filled with zeros, and a long text may have left it.
+    constexpr std::size_t most = 4096;
+    text_.resize(std::min(text_.capacity(), most));
+  }
 
   Output& operator<<(char c) {
     if (length_ == text_.size()) grow(1);

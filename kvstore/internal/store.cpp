@@ -49,7 +49,8 @@ thread_local const BackupMark* BackupMark::innermost = nullptr;
 
 Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& options, Store& store)
     : engine(std::move(opened)),
-      queue(engine->name(), [this] { return engine->has_neighbours(); }),
+      // Whoever waited while the store was closed still gets a turn.
+      queue(engine->name(), [this] { return engine != nullptr && engine->has_neighbours(); }),
       readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout),
       cache(*engine, options.cache_bytes),
       janitor(

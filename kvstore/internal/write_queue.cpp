@@ -85,7 +85,8 @@ void WriteQueue::leave_room() {
     pause = std::min<Clock::duration>(owed, beside_others.length);
   }
   if (pause == Clock::duration::zero()) return;
-  if (has_neighbours_()) std::this_thread::sleep_for(pause);
+  const bool just_seen = others_within(std::chrono::seconds(1));
+  if (just_seen || has_neighbours_()) std::this_thread::sleep_for(pause);
   paused_ = Clock::now();
 }
 

@@ -3,6 +3,7 @@
 #include <kvstore/engine/text.hpp>
 #include <kvstore/error.hpp>
 #include <kvstore/internal/cache.hpp>
+#include <kvstore/internal/codec.hpp>
 #include <kvstore/internal/collections.hpp>
 #include <kvstore/internal/key.hpp>
 #include <kvstore/internal/pointer.hpp>
@@ -48,11 +49,10 @@ struct Document {
   std::optional<json> own{};
 };
 
-/// `at`: the only place that is asked for. Of a large document that is not kept, `own` is what
+/// `at`: the only place that is asked for. Of a long document that is not kept, `own` is what
 /// stands there, and the rest is not read.
 Document read(internal::Session& session, std::string_view key,
               const json::json_pointer* at = nullptr) {
-  constexpr std::size_t large = 4096;
   internal::Cache* cache = session.cache();
   Document document;
   if (cache != nullptr) document.kept = cache->find(key, session.store().clock());
@@ -61,7 +61,7 @@ Document read(internal::Session& session, std::string_view key,
     internal::check_key(key, reading.options);
     const engine::Mark mark = cache != nullptr ? cache->mark() : engine::Mark{};
     internal::find(reading, key, [&](const Record& record) {
-      if (at != nullptr && record.value.size() >= large) {
+      if (at != nullptr && record.value.size() >= internal::long_text) {
         document.own = record.parsed_at(*at);
         return;
       }

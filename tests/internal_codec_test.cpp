@@ -43,6 +43,40 @@ TEST(Codec, WritesTextThatIsNotAsciiAsNlohmannDoes) {
   }
 }
 
+TEST(Codec, WritesWhatIsNotAsciiAtAnyPlaceAsNlohmannDoes) {
+  for (std::size_t place = 0; place < 20; ++place) {
+    std::string text(20, 'x');
+    text.insert(place, "\xE2\x82\xAC");
+    EXPECT_EQ(written(text), json(text).dump());
+    for (std::size_t escape = 0; escape <= place; ++escape) {
+      std::string both = text;
+      both.insert(escape, "\"");
+      both += '\n';
+      EXPECT_EQ(written(both), json(both).dump());
+    }
+  }
+}
+
+TEST(Codec, RefusesWhatIsNotUtf8AtAnyPlace) {
+  for (std::size_t place = 0; place < 20; ++place) {
+    for (const char* bad : {"\xFF", "\xE2\x82", "\x80", "\xED\xA0\x80"}) {
+      std::string text(20, 'x');
+      text.insert(place, bad);
+      EXPECT_KV_ERROR(written(text), ErrorCode::invalid_value, "the string is not valid UTF-8");
+      EXPECT_KV_ERROR(written({{text, 1}}), ErrorCode::invalid_value, "a name is not valid UTF-8");
+    }
+  }
+}
+
+TEST(Codec, WritesIntoTheMemoryOfAnyTextBefore) {
+  std::string text;
+  for (const std::size_t size : {0, 10, 600, 100'000, 3, 5000, 4093, 4094, 4095, 1}) {
+    const json value = std::string(size, 'x');
+    text = internal::encode(value, "k", unlimited, std::move(text));
+    EXPECT_EQ(text, value.dump());
+  }
+}
+
 TEST(Codec, WritesEmptyAndNestedValuesAsNlohmannDoes) {
   for (const json& value :
        {json(), json::object(), json::array(), json(""),

@@ -18,7 +18,7 @@ class Neighbours : public testing::Test {
     own_.run("CREATE TABLE t(x)");
   }
 
-  /// Looks for the first time: later the connections are counted once a second only.
+  /// Looks for the first time: later the connections are counted four times a second only.
   [[nodiscard]] bool any() const { return engine::Neighbours(file_).any(own_connections); }
 
   TempDir dir_;
@@ -81,7 +81,7 @@ TEST_F(Neighbours, AreSeenAlsoAfterAStoreClosedConnectionsOfItsOwn) {
   EXPECT_TRUE(store->has_neighbours());
 }
 
-TEST_F(Neighbours, AreFoundByWayOfALink) {
+TEST_F(Neighbours, AreNoneAlsoWhereThePathIsThatOfALink) {
   std::filesystem::create_directory_symlink(dir_.path(), dir_.path() / "link");
   EXPECT_FALSE(engine::Neighbours(dir_.path() / "link" / "store.db").any(own_connections));
 }

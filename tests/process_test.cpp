@@ -120,9 +120,9 @@ class MovedFile : public testing::Test {
   }
 
   /// Writes until the file has been at its place for so long that its path need not be looked at.
-  void write_for_a_while() {
+  static void write_for_a_while(KVStore& store) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
-    while (std::chrono::steady_clock::now() < end) store_.set("k", 1);
+    while (std::chrono::steady_clock::now() < end) store.set("k", 1);
   }
 
   TempDir dir_;
@@ -131,13 +131,13 @@ class MovedFile : public testing::Test {
 };
 
 TEST_F(MovedFile, RefusesWritesWhenItWasDeletedLongAfterItWasOpened) {
-  write_for_a_while();
+  write_for_a_while(store_);
   fs::remove(file_);
   expect_writes_refused();
 }
 
 TEST_F(MovedFile, RefusesWritesWhenItWasRenamedLongAfterItWasOpened) {
-  write_for_a_while();
+  write_for_a_while(store_);
   fs::rename(file_, dir_.path() / "elsewhere.db");
   expect_writes_refused();
 }
@@ -145,7 +145,7 @@ TEST_F(MovedFile, RefusesWritesWhenItWasRenamedLongAfterItWasOpened) {
 TEST_F(MovedFile, RefusesWritesWhenItWasReplacedLongAfterItWasOpened) {
   const std::string other = dir_.file("other.db");
   { KVStore(other).set("k", "another"); }
-  write_for_a_while();
+  write_for_a_while(store_);
   fs::rename(other, file_);
   expect_writes_refused();
 }
@@ -155,8 +155,7 @@ TEST_F(MovedFile, RefusesWritesSoonAfterItsDirectoryWasRenamed) {
   const fs::path directory = outer.path() / "data";
   fs::create_directory(directory);
   KVStore store((directory / "store.db").native());
-  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
-  while (std::chrono::steady_clock::now() < end) store.set("k", 1);
+  write_for_a_while(store);
   fs::rename(directory, outer.path() / "elsewhere");
   const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   const auto write_until_refused = [&] {
@@ -165,12 +164,29 @@ TEST_F(MovedFile, RefusesWritesSoonAfterItsDirectoryWasRenamed) {
   EXPECT_KV_ERROR(write_until_refused(), ErrorCode::io, "deleted, renamed or replaced");
 }
 
+TEST_F(MovedFile, RefusesWritesWhenItIsRenamedOnceMoreAfterItCameBack) {
+  const std::string file = dir_.file("moving.db");
+  const fs::path other = dir_.path() / "other.db";
+  const fs::path elsewhere = dir_.path() / "elsewhere.db";
+  { KVStore(other.native()).set("k", "another"); }
+  KVStore store(file);
+  fs::rename(file, elsewhere);
+  fs::rename(other, file);
+  EXPECT_KV_ERROR(store.set("k", 1), ErrorCode::io, "replaced");
+  fs::rename(file, other);
+  fs::rename(elsewhere, file);
+  write_for_a_while(store);
+  fs::rename(file, elsewhere);
+  EXPECT_KV_ERROR(store.set("k", 2), ErrorCode::io, "renamed");
+}
+
 TEST_F(MovedFile, KeepsTheLocksOfItsProcessWhenAnotherStoreOfItIsClosed) {
   { KVStore(file_).set("k", 2); }
   Process other({"python3", "-c", R"(
 import fcntl, sys
 try:
-    fcntl.lockf(open(sys.argv[1] + "-shm", "r+b"), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)
+    shared_lock_of_sqlite = (510, 0x40000002)
+    fcntl.lockf(open(sys.argv[1], "r+b"), fcntl.LOCK_EX | fcntl.LOCK_NB, *shared_lock_of_sqlite)
     print("free")
 except OSError:
     print("locked")

@@ -21,7 +21,13 @@ bool is_settled(const timespec& status_time, const timespec& now) noexcept {
 }  // namespace
 
 MovedFile::~MovedFile() noexcept {
+  forget();
+}
+
+void MovedFile::forget() noexcept {
   if (descriptor_ >= 0) close(descriptor_);
+  descriptor_ = -1;
+  status_time_ = {};
 }
 
 bool MovedFile::has_moved(sqlite3* database) noexcept {
@@ -41,10 +47,13 @@ bool MovedFile::has_moved(sqlite3* database) noexcept {
   clock_gettime(CLOCK_REALTIME_COARSE, &before);
   int moved = 0;
   sqlite3_file_control(database, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (moved != 0) {
+    forget();  // it may be that of the file which is there instead
+    return true;
+  }
   looked_ = now;
-  const bool trusted = known && moved == 0 && is_settled(facts.st_ctim, before);
-  status_time_ = trusted ? facts.st_ctim : timespec{};
-  return moved != 0;
+  status_time_ = known && is_settled(facts.st_ctim, before) ? facts.st_ctim : timespec{};
+  return false;
 }
 
 }  // namespace kvstore::engine

@@ -26,6 +26,8 @@ class MovedFile {
   bool has_moved(sqlite3* database) noexcept;
 
  private:
+  void forget() noexcept;
+
   int descriptor_ = -1;     ///< For the status only; it has no part in locks.
   timespec status_time_{};  ///< With which it was at its place. Zero: look there.
   std::chrono::steady_clock::time_point looked_{};

@@ -29,8 +29,9 @@ struct FileStamp {
 ///
 /// The file is never opened or closed other than by SQLite: closing any descriptor of it drops all
 /// locks that SQLite holds on it in this process, and acknowledged writes get lost. The exception
-/// is a descriptor for its status alone (see MovedFile), whose closing drops none. Source:
-/// fs/open.c of Linux, filp_flush, which leaves out FMODE_PATH.
+/// is a descriptor for its status alone (see MovedFile), whose closing drops none.
+///
+/// Source: fs/open.c of Linux, filp_flush, which leaves out FMODE_PATH.
 class DatabaseFile {
  public:
   /// Resolves links and refuses what cannot be a store, without touching it.

@@ -36,6 +36,13 @@ bool Cache::Shard::drop(std::string_view key) {
   return was_read;
 }
 
+/// Of a key that has none.
+void Cache::Shard::add(Kept one) {
+  bytes += one.bytes;
+  kept.push_front(std::move(one));
+  by_key.emplace(kept.front().key, kept.begin());
+}
+
 void Cache::Shard::drop_all() noexcept {
   by_key.clear();
   kept.clear();
@@ -106,9 +113,7 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
   shard.drop(key);
   while (shard.bytes + bytes > shard_bytes_) shard.drop(std::prev(shard.kept.end()));
   auto kept = std::make_shared<const json>(std::move(value));
-  shard.kept.push_front({std::string(key), kept, nullptr, expires_at, bytes});
-  shard.bytes += bytes;
-  shard.by_key.emplace(shard.kept.front().key, shard.kept.begin());
+  shard.add({std::string(key), kept, nullptr, expires_at, bytes});
   return kept;
 }
 
@@ -119,10 +124,8 @@ void Cache::keep(std::string_view key, std::string_view text, const std::optiona
   const std::lock_guard lock(shard.mutex);
   if (!adopt(shard, mark) || shard.bytes + bytes > shard_bytes_) return;
   shard.drop(key);
-  shard.kept.push_front(
+  shard.add(
       {std::string(key), nullptr, std::make_shared<const std::string>(text), expires_at, bytes});
-  shard.bytes += bytes;
-  shard.by_key.emplace(shard.kept.front().key, shard.kept.begin());
 }
 
 /// Makes a shard, which is locked, one of documents that belong to `mark`. Returns whether it is:

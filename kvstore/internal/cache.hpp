@@ -102,6 +102,7 @@ class Cache {
     void drop(std::list<Kept>::iterator one);
     /// Returns whether it was kept, and read since it was.
     bool drop(std::string_view key);
+    void add(Kept one);
     void drop_all() noexcept;
   };
 

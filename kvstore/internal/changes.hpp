@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <kvstore/entry.hpp>
+#include <kvstore/internal/codec.hpp>
 
 namespace kvstore::internal {
 
@@ -25,11 +26,9 @@ class Changes {
   /// The key has another value now.
   void note_stored(std::string_view key, std::string_view text,
                    const std::optional<Time>& expires_at) {
-    constexpr std::size_t longest = 4095;  // from 4096 on a read at a place does not parse it all
-    const bool first = empty();
+    const bool only = empty() && text.size() < long_text;
     note(key);
-    if (first && text.size() <= longest)
-      only_stored_.emplace(Stored{std::string(text), expires_at});
+    if (only) only_stored_.emplace(Stored{std::string(text), expires_at});
   }
 
   void note(std::string_view key) {
@@ -53,7 +52,7 @@ class Changes {
   /// In the order of the writes; a key may come more than once.
   [[nodiscard]] const std::vector<std::string>& keys() const noexcept { return keys_; }
 
-  /// Absent: null, unless one value was stored, not a very long one, and nothing else written.
+  /// Absent: null, unless one value was stored, not a long one, and nothing else written.
   [[nodiscard]] const Stored* only_stored() const noexcept {
     return only_stored_ ? &*only_stored_ : nullptr;
   }

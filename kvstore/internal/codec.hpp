@@ -14,6 +14,10 @@ namespace kvstore::internal {
 /// recurses, and 512 levels fit into a stack of 256 KiB.
 inline constexpr std::size_t max_depth = 512;
 
+/// From this length on it is worth while to read one place of a text without the rest.
+/// Units: bytes.
+inline constexpr std::size_t long_text = 4096;
+
 /// Throws: invalid_value, as `encode` does, except for the length. `at` is the place in the
 /// document that the value is for.
 void check_value(const json& value, std::string_view key,

@@ -243,6 +243,24 @@ TEST_P(Cache, IsPushedOutByNothingThatIsReadOnce) {
   EXPECT_EQ(store.get_shared("often"), often);
 }
 
+TEST_P(Cache, IsPushedOutByNothingThatIsReadAgainOnlyMuchLater) {
+  const TempDir dir;
+  Options small = options();
+  small.cache_bytes = 256U << 10U;
+  KVStore store = open_in(dir, small);
+  const std::string document(500, 'x');
+  for (int i = 0; i < 4'000; ++i) store.set("seldom/" + std::to_string(i), document);
+  store.set("often", document);
+  const auto read_all = [&] {
+    for (int i = 0; i < 4'000; ++i) ASSERT_TRUE(store.get("seldom/" + std::to_string(i)));
+  };
+  read_all();
+  for (int reads = 0; reads < 3; ++reads) ASSERT_TRUE(store.get("often"));
+  const auto often = store.get_shared("often");
+  read_all();
+  EXPECT_EQ(store.get_shared("often"), often);
+}
+
 TEST_P(Cache, IsPushedOutByNothingLargeThatIsReadOnce) {
   const TempDir dir;
   Options small = options();

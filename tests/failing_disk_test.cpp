@@ -1,6 +1,7 @@
 #include <sqlite3.h>
 
 #include <atomic>
+#include <future>
 #include <latch>
 #include <mutex>
 #include <thread>
@@ -37,6 +38,7 @@ class FailingVfs {
   std::atomic<bool> log_writes_fail{false};
   std::atomic<int> log_writes_before_failure{0};  ///< Of one write; 0: of none.
   std::atomic<bool> database_is_full{false};
+  std::atomic<int> database_syncs_to_fail{0};
 
  private:
   /// The methods of one kind of file, with the real ones behind them.
@@ -63,18 +65,28 @@ class FailingVfs {
       file->pMethods = &current->log_.own;
     } else if ((flags & SQLITE_OPEN_MAIN_DB) != 0) {
       current->database_.take_over(file);
+      current->database_.own.xSync = sync_database;
       current->database_.own.xWrite = write_database;
       file->pMethods = &current->database_.own;
     }
     return code;
   }
 
-  static int sync_log(sqlite3_file* file, int flags) {
-    if (current->log_syncs_to_fail > 0) {
-      --current->log_syncs_to_fail;
+  static int sync(const Methods& methods, std::atomic<int>& to_fail, sqlite3_file* file,
+                  int flags) {
+    if (to_fail > 0) {
+      --to_fail;
       return SQLITE_IOERR_FSYNC;
     }
-    return current->log_.real->xSync(file, flags);
+    return methods.real->xSync(file, flags);
+  }
+
+  static int sync_log(sqlite3_file* file, int flags) {
+    return sync(current->log_, current->log_syncs_to_fail, file, flags);
+  }
+
+  static int sync_database(sqlite3_file* file, int flags) {
+    return sync(current->database_, current->database_syncs_to_fail, file, flags);
   }
 
   static int write_log(sqlite3_file* file, const void* bytes, int count, sqlite3_int64 offset) {
@@ -267,6 +279,31 @@ TEST_F(FailingDisk, ThatIsFullUnderACheckpointLeavesNoTransactionOpen) {
   disk_.database_is_full = false;
   store_->set("k", 2);
   EXPECT_EQ(Outside(file_).one("SELECT value FROM kv WHERE key = 'k'"), "2");
+}
+
+TEST_F(FailingDisk, ThatCannotSyncWhatACheckpointCopiedIsReported) {
+  std::promise<std::exception_ptr> reported;
+  std::atomic<bool> first{true};
+  store_.reset();
+  store_.emplace(file_, Options{.on_background_error = [&](const std::exception_ptr& error) {
+                   if (first.exchange(false)) reported.set_value(error);
+                 }});
+  disk_.database_syncs_to_fail = 1;
+  constexpr int entries = 45;  // of 25 pages each
+  for (int i = 0; i < entries; ++i) {
+    store_->set("k" + std::to_string(i), std::string(100'000, 'v'));
+  }
+  try {
+    std::rethrow_exception(reported.get_future().get());
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::io) << error.what();
+    EXPECT_NE(std::string_view(error.what()).find("I/O error"), std::string_view::npos)
+        << error.what();
+  }
+  EXPECT_EQ(disk_.database_syncs_to_fail, 0);
+  store_->set("k", 1);
+  expect_works_again();
+  EXPECT_EQ(store_->count({.prefix = "k"}), entries + 1U);
 }
 
 }  // namespace

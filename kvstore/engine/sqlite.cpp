@@ -178,9 +178,11 @@ class FileEngine final : public Engine {
   [[nodiscard]] Need need_to_tidy(bool others_write) const noexcept override {
     // Appending to the log needs longer to become durable (224 to 319 µs) than overwriting it in
     // place (134 to 156), so a durable log is kept short. Programs that write with plain SQL start
-    // checkpoints of their own, unguarded, at 1,000 frames: be there before them.
+    // checkpoints of their own, unguarded, at 1,000 frames: be there before them. Otherwise the
+    // longer it is the less is copied in all, but a busy writer, which fills 6,000 frames
+    // meanwhile, must not come to its bound and wait.
     constexpr std::uint32_t durable_frames = 1000;
-    constexpr std::uint32_t normal_frames = 12000;
+    constexpr std::uint32_t normal_frames = 9000;
     constexpr std::uint32_t shared_frames = 900;
     constexpr std::uint64_t largest_log = 60U << 20U;
     const std::uint32_t frames = index_.frames();

@@ -122,6 +122,8 @@ Tidied GuardedCheckpoint::attempt(WithWriter with_writer) {
   for (int round = 0; round < most_rounds; ++round) {
     if (index_.frames() - index_.backfilled() <= few_frames || !pin_log(with_writer)) break;
     copy_passively(longest_hold);
+    // Most is copied in the first round; a sync of less takes as long, and the log grows meanwhile.
+    if (round == 0) sync_file();
   }
   // The rest, while our own writer keeps all others out.
   Copied copied = Copied::some;
@@ -173,6 +175,14 @@ GuardedCheckpoint::Copied GuardedCheckpoint::copy_passively(milliseconds limit) 
   if (is_busy(code)) return Copied::some;
   if ((code & 0xFF) == SQLITE_INTERRUPT) return Copied::too_slow;
   raise(copier_.get(), code, "checkpoint", name_);
+}
+
+void GuardedCheckpoint::sync_file() {
+  sqlite3_file* file = nullptr;
+  sqlite3_file_control(copier_.get(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  if (file == nullptr || file->pMethods == nullptr) return;
+  const int code = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+  if (code != SQLITE_OK) raise(copier_.get(), code, "checkpoint", name_);
 }
 
 void GuardedCheckpoint::restart_log() {

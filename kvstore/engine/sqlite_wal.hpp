@@ -62,6 +62,9 @@ class GuardedCheckpoint {
   void unpin() noexcept;
   enum class Copied : std::uint8_t { all, some, too_slow };
   Copied copy_passively(std::chrono::milliseconds limit);
+  /// Makes what was copied durable while writers go on: SQLite does that only when it has copied
+  /// all, and then they wait.
+  void sync_file();
   void restart_log();
 
   Database pin_, copier_;

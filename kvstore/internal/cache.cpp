@@ -82,6 +82,7 @@ void Cache::Shard::add(const Key& key, Document document) {
 }
 
 void Cache::Shard::drop_all() noexcept {
+  if (by_key.empty()) return;
   by_key.clear();
   present.fill(0);
   newest = oldest = nullptr;

@@ -1,5 +1,6 @@
 #include "documents.hpp"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -86,6 +87,12 @@ std::string Documents::key(std::size_t index) {
     key[--place] = static_cast<char>('0' + index % 10);
   }
   return key;
+}
+
+std::vector<std::string> Documents::first_keys(std::size_t count) {
+  std::vector<std::string> keys(count);
+  std::ranges::generate(keys, [index = std::size_t{0}]() mutable { return key(index++); });
+  return keys;
 }
 
 }  // namespace bench

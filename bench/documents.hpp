@@ -29,6 +29,10 @@ class Documents {
   /// database can grow.
   [[nodiscard]] static std::string key(std::size_t index);
 
+  /// The keys of the first `count` entries, made before anything is measured: to make one takes
+  /// some 20 ns, a third of what finding a document in a cache does.
+  [[nodiscard]] static std::vector<std::string> first_keys(std::size_t count);
+
   /// There are some hundreds; they come round again.
   [[nodiscard]] const json& value(std::size_t index) const {
     return values_[index % values_.size()];

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "picks.hpp"
 #include "rows.hpp"
@@ -13,12 +14,13 @@ using benchmark::State;
 
 /// Reads and writes of the same few entries, `reads` of a hundred operations being reads.
 void mixed(State& state, Session& session, const Documents& documents, std::size_t reads) {
-  const std::size_t keys = std::min(std::size_t{1'000}, documents.size());
-  Picks picks = Picks::even(keys, seed_of(state));
+  const std::vector<std::string> keys =
+      Documents::first_keys(std::min(std::size_t{1'000}, documents.size()));
+  Picks picks = Picks::even(keys.size(), seed_of(state));
   Random dice(seed_of(state));
   std::size_t written = 0;
-  repeat(state, 2 * keys, [&] {
-    const std::string key = Documents::key(picks.next());
+  repeat(state, 2 * keys.size(), [&] {
+    const std::string& key = keys[picks.next()];
     if (dice.below(100) < reads) {
       benchmark::DoNotOptimize(session.get(key));
     } else {

@@ -18,27 +18,19 @@ std::size_t hot(const Documents& documents) {
   return std::min(scaled(keys), documents.size());
 }
 
-/// Made before anything is measured: to make a key takes as long as to find a hot document.
-std::vector<std::string> hot_keys(const Documents& documents) {
-  std::vector<std::string> keys(hot(documents));
-  std::ranges::generate(keys,
-                        [index = std::size_t{0}]() mutable { return Documents::key(index++); });
-  return keys;
-}
-
 /// Reads that fill a cache: parsed, a document takes some four times the memory of its text.
 std::size_t to_fill_cache(const Documents& documents) {
   return cache_bytes() / 4 / documents.bytes();
 }
 
 void get_hot(State& state, Session& session, const Documents& documents) {
-  const std::vector<std::string> keys = hot_keys(documents);
+  const std::vector<std::string> keys = Documents::first_keys(hot(documents));
   Picks picks = Picks::even(keys.size(), seed_of(state));
   repeat(state, 2 * keys.size(), [&] { DoNotOptimize(session.get(keys[picks.next()])); });
 }
 
 void get_shared_hot(State& state, Session& session, const Documents& documents) {
-  const std::vector<std::string> keys = hot_keys(documents);
+  const std::vector<std::string> keys = Documents::first_keys(hot(documents));
   Picks picks = Picks::even(keys.size(), seed_of(state));
   repeat(state, 2 * keys.size(), [&] { DoNotOptimize(session.get_shared(keys[picks.next()])); });
 }

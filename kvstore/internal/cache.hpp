@@ -3,19 +3,16 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include <kvstore/engine/engine.hpp>
+#include <kvstore/internal/cache_shard.hpp>
 #include <kvstore/internal/changes.hpp>
 #include <kvstore/internal/clock.hpp>
-#include <kvstore/internal/footprint.hpp>
 
 namespace kvstore::internal {
 
@@ -79,80 +76,18 @@ class Cache {
   [[nodiscard]] std::size_t bytes();
 
  private:
-  /// A key with its hash, which chooses the shard and the bucket in it.
-  struct Key {
-    std::string_view text;
-    std::size_t hash;
-    explicit Key(std::string_view key) noexcept
-        : text(key), hash(std::hash<std::string_view>()(key)) {}
-  };
-  /// May throw, as far as the table knows: so it keeps each hash beside its key.
-  struct HashKey {
-    using is_transparent = void;
-    std::size_t operator()(const Key& key) const { return key.hash; }
-    std::size_t operator()(std::string_view key) const { return Key(key).hash; }
-  };
-  struct SameKey {
-    using is_transparent = void;
-    bool operator()(const Key& a, std::string_view b) const noexcept { return a.text == b; }
-    bool operator()(std::string_view a, std::string_view b) const noexcept { return a == b; }
-  };
-
-  struct Document {
-    std::shared_ptr<const json> value;        ///< Null: only the text is kept.
-    std::shared_ptr<const std::string> text;  ///< Null: it is parsed.
-    std::optional<Time> expires_at;
-    std::size_t bytes;
-  };
-
-  /// A document at its place in the order of use.
-  struct Kept {
-    Document document;
-    const std::string* key;
-    Kept* newer;  ///< Null: it is the newest.
-    Kept* older;  ///< Null: it is the oldest.
-  };
-  using ByKey = std::unordered_map<std::string, Kept, HashKey, SameKey>;
-
   struct Shard {
     std::mutex mutex;
     bool closed = false;
     engine::Mark mark;
-    ByKey by_key;
-    Kept* newest = nullptr;
-    Kept* oldest = nullptr;
-    std::size_t bytes = 0;
-    std::array<std::uint16_t, 512> missed{};  ///< Traces of keys that were missed lately.
-    /// How many keys of the table fall to each place; 255 stays. Most keys that are not kept are
-    /// known by it, where the table would be walked through memory that is far from the processor.
-    std::array<std::uint8_t, 4096> present{};
-
-    [[nodiscard]] ByKey::iterator look_up(const Key& key);
-    bool missed_before(const Key& key) noexcept;
-    void link(Kept& kept) noexcept;
-    void unlink(Kept& kept) noexcept;
-    void use(Kept& kept) noexcept;
-    void drop(ByKey::iterator one);
-    /// Returns whether it was kept, and read since it was.
-    bool drop(const Key& key);
-    void drop_oldest() { drop(by_key.find(*oldest->key)); }
-    void add(const Key& key, Document document);
-    void drop_all() noexcept;
+    CacheShard documents;
   };
 
   static constexpr std::size_t shard_count = 16;
 
-  /// A node of the table with its hash, its share of the buckets, and the two counters before a
-  /// shared document.
-  static constexpr std::size_t bookkeeping =
-      heap_bytes(sizeof(ByKey::value_type) + 2 * sizeof(void*)) + sizeof(void*) +
-      heap_bytes(sizeof(json) + 16);
-
-  Shard& shard_of(const Key& key) noexcept;
-  static std::size_t bytes_of(const Key& key) noexcept {
-    return bookkeeping + heap_bytes(key.text.size() + 1);
-  }
-  std::shared_ptr<const json> parse(const Key& key, const std::shared_ptr<const std::string>& text);
+  Shard& shard_of(const HashedKey& key) noexcept;
+  std::shared_ptr<const json> parse(const HashedKey& key,
+                                    const std::shared_ptr<const std::string>& text);
   bool adopt(Shard& shard, const engine::Mark& mark) noexcept;
 
   const engine::Engine& engine_;

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include <kvstore/entry.hpp>
+#include <kvstore/internal/footprint.hpp>
+
+namespace kvstore::internal {
+
+/// A key with its hash, which chooses the shard and the bucket in it.
+struct HashedKey {
+  std::string_view text;
+  std::size_t hash;
+
+  explicit HashedKey(std::string_view key) noexcept
+      : text(key), hash(std::hash<std::string_view>()(key)) {}
+};
+
+/// The documents that the cache keeps of one part of the keys, in the order of their use.
+///
+/// Threads: one at a time.
+class CacheShard {
+ public:
+  struct Document {
+    std::shared_ptr<const json> value{};        ///< Null: only the text is kept.
+    std::shared_ptr<const std::string> text{};  ///< Null: it is parsed.
+    std::optional<Time> expires_at{};
+    std::size_t bytes = 0;  ///< With what `bytes_of` says of its key.
+  };
+
+  /// A document at its place in the order.
+  struct Kept {
+    Document document{};
+    const std::string* key = nullptr;
+    Kept* newer = nullptr;  ///< Null: it is the newest.
+    Kept* older = nullptr;  ///< Null: it is the oldest.
+  };
+
+  /// Absent: null.
+  [[nodiscard]] Kept* find(const HashedKey& key);
+
+  /// Makes it the newest.
+  void use(Kept& kept) noexcept;
+
+  /// Of a key that has none. It is the newest.
+  void add(const HashedKey& key, Document document);
+
+  void drop(const Kept& kept);
+  void drop_oldest() { drop(*oldest_); }
+  void drop_all() noexcept;
+
+  /// Whether this key left its trace lately; it does now. Of no more misses than there are
+  /// documents here: what was missed longer ago would not have stayed until now.
+  bool missed_before(const HashedKey& key) noexcept;
+
+  /// What all are taken to occupy. Units: bytes.
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
+  /// The size of a document that is in here has changed. Units: bytes.
+  void resize(Document& document, std::size_t bytes) noexcept;
+
+  /// What a document takes beside what it holds. Units: bytes.
+  [[nodiscard]] static std::size_t bytes_of(const HashedKey& key) noexcept {
+    return bookkeeping + heap_bytes(key.text.size() + 1);
+  }
+
+ private:
+  /// May throw, as far as the table knows: so it keeps each hash beside its key.
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(const HashedKey& key) const { return key.hash; }
+    std::size_t operator()(std::string_view key) const { return HashedKey(key).hash; }
+  };
+  struct Same {
+    using is_transparent = void;
+    bool operator()(const HashedKey& a, std::string_view b) const noexcept { return a.text == b; }
+    bool operator()(std::string_view a, std::string_view b) const noexcept { return a == b; }
+  };
+  using ByKey = std::unordered_map<std::string, Kept, Hash, Same>;
+
+  /// A node of the table with its hash, its share of the buckets, and the two counters before a
+  /// shared document.
+  static constexpr std::size_t bookkeeping =
+      heap_bytes(sizeof(ByKey::value_type) + 2 * sizeof(void*)) + sizeof(void*) +
+      heap_bytes(sizeof(json) + 16);
+
+  [[nodiscard]] std::uint8_t& keys_beside(const HashedKey& key) noexcept {
+    return present_[key.hash % present_.size()];
+  }
+  void link(Kept& kept) noexcept;
+  void unlink(const Kept& kept) noexcept;
+
+  ByKey by_key_;
+  Kept* newest_ = nullptr;
+  Kept* oldest_ = nullptr;
+  std::size_t bytes_ = 0;
+  std::array<std::uint16_t, 512> missed_{};  ///< Traces of keys that were missed lately.
+  /// How many keys of the table fall to each place; 255 stays. Most keys that are not kept are
+  /// known by it, where the table would be walked through memory that is far from the processor.
+  std::array<std::uint8_t, 4096> present_{};
+};
+
+}  // namespace kvstore::internal

@@ -1,0 +1,95 @@
+#include <string>
+#include <vector>
+
+#include <kvstore/internal/cache_shard.hpp>
+
+#include "support.hpp"
+
+namespace kvstore::test {
+namespace {
+
+using internal::CacheShard;
+using internal::HashedKey;
+
+CacheShard::Document document_of(std::size_t bytes) {
+  return {std::make_shared<const json>(bytes), nullptr, std::nullopt, bytes};
+}
+
+TEST(CacheShard, FindsWhatWasAdded) {
+  CacheShard shard;
+  shard.add(HashedKey("a"), document_of(1));
+  shard.add(HashedKey("b"), document_of(2));
+  const CacheShard::Kept* kept = shard.find(HashedKey("b"));
+  ASSERT_NE(kept, nullptr);
+  EXPECT_EQ(*kept->document.value, json(2));
+  EXPECT_EQ(shard.find(HashedKey("c")), nullptr);
+}
+
+TEST(CacheShard, DropsFirstWhatWasUsedLongestAgo) {
+  CacheShard shard;
+  for (const char* key : {"a", "b", "c"}) shard.add(HashedKey(key), document_of(1));
+  shard.use(*shard.find(HashedKey("a")));
+  std::string dropped;
+  for (int drops = 0; drops < 3; ++drops) {
+    shard.drop_oldest();
+    for (const char* key : {"a", "b", "c"}) {
+      const bool gone = shard.find(HashedKey(key)) == nullptr;
+      if (gone && dropped.find(key) == std::string::npos) dropped += key;
+    }
+  }
+  EXPECT_EQ(dropped, "bca");
+}
+
+TEST(CacheShard, KeepsItsOrderWhenOneInTheMiddleIsDropped) {
+  CacheShard shard;
+  for (const char* key : {"a", "b", "c"}) shard.add(HashedKey(key), document_of(1));
+  shard.drop(*shard.find(HashedKey("b")));
+  shard.drop_oldest();
+  EXPECT_EQ(shard.find(HashedKey("a")), nullptr);
+  EXPECT_NE(shard.find(HashedKey("c")), nullptr);
+}
+
+TEST(CacheShard, CountsTheBytesOfWhatItHolds) {
+  CacheShard shard;
+  shard.add(HashedKey("a"), document_of(100));
+  shard.add(HashedKey("b"), document_of(20));
+  shard.resize(shard.find(HashedKey("b"))->document, 30);
+  EXPECT_EQ(shard.bytes(), 130U);
+  shard.drop(*shard.find(HashedKey("a")));
+  EXPECT_EQ(shard.bytes(), 30U);
+  shard.drop_all();
+  EXPECT_EQ(shard.bytes(), 0U);
+  EXPECT_EQ(shard.find(HashedKey("b")), nullptr);
+}
+
+TEST(CacheShard, FindsKeysOfAPlaceThatHasMoreThanCanBeCounted) {
+  constexpr std::size_t places = 4096;
+  std::vector<std::string> keys;
+  for (int i = 0; keys.size() < 300; ++i) {
+    std::string key = std::to_string(i);
+    if (HashedKey(key).hash % places == 0) keys.push_back(std::move(key));
+  }
+  CacheShard shard;
+  for (const std::string& key : keys) shard.add(HashedKey(key), document_of(1));
+  while (keys.size() > 1) {
+    shard.drop(*shard.find(HashedKey(keys.back())));
+    keys.pop_back();
+  }
+  EXPECT_NE(shard.find(HashedKey(keys.front())), nullptr);
+}
+
+TEST(CacheShard, RemembersAMissAsLongAsTheDocumentWouldHaveStayed) {
+  CacheShard shard;
+  const std::string kept = "kept";
+  for (int i = 0; i < 64; ++i) shard.add(HashedKey(kept + std::to_string(i)), document_of(1));
+  const HashedKey key("missed");
+  EXPECT_FALSE(shard.missed_before(key));
+  EXPECT_TRUE(shard.missed_before(key));
+  std::vector<std::string> others;
+  for (int i = 0; i < 2'000; ++i) others.push_back(std::to_string(i));
+  for (const std::string& other : others) static_cast<void>(shard.missed_before(HashedKey(other)));
+  EXPECT_FALSE(shard.missed_before(key));
+}
+
+}  // namespace
+}  // namespace kvstore::test

@@ -59,8 +59,9 @@ def compiled(block: Block, directory: pathlib.Path, compiler: list[str]) -> Opti
     """Makes `directory`/program; returns what is wrong, if anything."""
     directory.mkdir()
     (directory / "program.cpp").write_text(program_of(block), encoding="utf-8")
-    first, *rest = compiler
-    done = run([first, "-std=c++20", *WARNINGS, "program.cpp", "-o", "program", *rest], directory)
+    place = compiler.index("program.cpp")
+    done = run([*compiler[:place], "-std=c++20", *WARNINGS, "-o", "program", *compiler[place:]],
+               directory)
     return None if done.returncode == 0 else f"does not compile:\n{done.stdout}"
 
 
@@ -136,7 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Tests the code in README.md.")
     parser.add_argument("readme", type=pathlib.Path)
     parser.add_argument("include", type=pathlib.Path, help="the directory that holds kvstore/")
-    parser.add_argument("compiler", nargs="+", help="the compiler, and what links the library")
+    parser.add_argument("compiler", nargs="+", help="how a program.cpp is compiled and linked with the library")
     arguments = parser.parse_args()
 
     readme = arguments.readme.read_text(encoding="utf-8")

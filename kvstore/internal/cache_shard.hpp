@@ -44,6 +44,14 @@ class CacheShard {
     Kept* older = nullptr;  ///< Null: it is the oldest.
   };
 
+  CacheShard() = default;
+  ~CacheShard() = default;
+  // The documents point at each other.
+  CacheShard(const CacheShard&) = delete;
+  CacheShard& operator=(const CacheShard&) = delete;
+  CacheShard(CacheShard&&) = delete;
+  CacheShard& operator=(CacheShard&&) = delete;
+
   /// Absent: null.
   [[nodiscard]] Kept* find(const HashedKey& key);
 

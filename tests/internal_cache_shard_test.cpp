@@ -91,5 +91,18 @@ TEST(CacheShard, RemembersAMissAsLongAsTheDocumentWouldHaveStayed) {
   EXPECT_FALSE(shard.missed_before(key));
 }
 
+TEST(CacheShard, RemembersMissesOfFewKeysThatComeInTurns) {
+  CacheShard shard;
+  for (const char* key : {"a", "b", "c", "d"}) shard.add(HashedKey(key), document_of(1));
+  // As many places as there are documents would not tell these apart.
+  std::vector<std::string> keys;
+  for (int i = 0; keys.size() < 3; ++i) {
+    std::string key = std::to_string(i);
+    if (HashedKey(key).hash % 512 == 4 * keys.size()) keys.push_back(std::move(key));
+  }
+  for (const std::string& key : keys) EXPECT_FALSE(shard.missed_before(HashedKey(key)));
+  for (const std::string& key : keys) EXPECT_TRUE(shard.missed_before(HashedKey(key)));
+}
+
 }  // namespace
 }  // namespace kvstore::test

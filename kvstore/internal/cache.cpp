@@ -4,6 +4,7 @@
 #include <kvstore/internal/codec.hpp>
 
 namespace kvstore::internal {
+
 Cache::Cache(const engine::Engine& engine, std::size_t bytes)
     : engine_(engine), shard_bytes_(bytes / shard_count) {}
 
@@ -47,9 +48,8 @@ std::shared_ptr<const json> Cache::parse(const HashedKey& key,
     return value;
   }
   documents.use(*kept);
-  documents.resize(kept->document, 0);
-  while (documents.bytes() + bytes > shard_bytes_) documents.drop_oldest();
   documents.resize(kept->document, bytes);
+  while (documents.bytes() > shard_bytes_) documents.drop_oldest();
   kept->document.value = value;
   kept->document.text.reset();
   return value;

@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <bit>
 #include <limits>
 #include <utility>
 
@@ -64,10 +62,10 @@ void CacheShard::drop_all() noexcept {
 
 bool CacheShard::missed_before(const HashedKey& key) noexcept {
   constexpr unsigned other_bits = 16;
-  const std::size_t lately =
-      std::bit_floor(std::clamp(by_key_.size(), std::size_t{1}, missed_.size()));
-  const auto trace = static_cast<std::uint16_t>(key.hash >> other_bits);
-  return std::exchange(missed_[key.hash & (lately - 1)], trace) == trace;
+  const Miss now{.trace = static_cast<std::uint16_t>(key.hash >> other_bits), .number = ++misses_};
+  const Miss before = std::exchange(missed_[key.hash % missed_.size()], now);
+  const auto ago = static_cast<std::uint16_t>(now.number - before.number);
+  return before.trace == now.trace && ago <= by_key_.size();
 }
 
 void CacheShard::resize(Document& document, std::size_t bytes) noexcept {

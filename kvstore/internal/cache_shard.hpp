@@ -65,8 +65,8 @@ class CacheShard {
   void drop_oldest() { drop(*oldest_); }
   void drop_all() noexcept;
 
-  /// Whether this key left its trace lately; it does now. Of no more misses than there are
-  /// documents here: what was missed longer ago would not have stayed until now.
+  /// Notes that a document was missed. Returns whether it was before, and not longer ago than there
+  /// are documents here, counted in misses: it would still be here, had it been added then.
   bool missed_before(const HashedKey& key) noexcept;
 
   /// What all are taken to occupy. Units: bytes.
@@ -110,7 +110,12 @@ class CacheShard {
   Kept* newest_ = nullptr;
   Kept* oldest_ = nullptr;
   std::size_t bytes_ = 0;
-  std::array<std::uint16_t, 512> missed_{};  ///< Traces of keys that were missed lately.
+  struct Miss {
+    std::uint16_t trace = 0;  ///< Some bits of the key's hash.
+    std::uint16_t number = 0;
+  };
+  std::array<Miss, 512> missed_{};
+  std::uint16_t misses_ = 0;  ///< Begins again at 0: what that lets in by mistake is harmless.
   /// How many keys of the table fall to each place; 255 stays. Most keys that are not kept are
   /// known by it, where the table would be walked through memory that is far from the processor.
   std::array<std::uint8_t, 4096> present_{};

@@ -1,6 +1,8 @@
 #include <sqlite3.h>
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <future>
 #include <latch>
 #include <mutex>
@@ -38,7 +40,7 @@ class FailingVfs {
   std::atomic<bool> log_writes_fail{false};
   std::atomic<int> log_writes_before_failure{0};  ///< Of one write; 0: of none.
   std::atomic<bool> database_is_full{false};
-  std::atomic<int> database_syncs_to_fail{0};
+  std::function<int()> on_database_sync{};  ///< What it returns is the outcome, unless SQLITE_OK.
 
  private:
   /// The methods of one kind of file, with the real ones behind them.
@@ -72,21 +74,17 @@ class FailingVfs {
     return code;
   }
 
-  static int sync(const Methods& methods, std::atomic<int>& to_fail, sqlite3_file* file,
-                  int flags) {
-    if (to_fail > 0) {
-      --to_fail;
+  static int sync_log(sqlite3_file* file, int flags) {
+    if (current->log_syncs_to_fail > 0) {
+      --current->log_syncs_to_fail;
       return SQLITE_IOERR_FSYNC;
     }
-    return methods.real->xSync(file, flags);
-  }
-
-  static int sync_log(sqlite3_file* file, int flags) {
-    return sync(current->log_, current->log_syncs_to_fail, file, flags);
+    return current->log_.real->xSync(file, flags);
   }
 
   static int sync_database(sqlite3_file* file, int flags) {
-    return sync(current->database_, current->database_syncs_to_fail, file, flags);
+    const int code = current->on_database_sync ? current->on_database_sync() : SQLITE_OK;
+    return code == SQLITE_OK ? current->database_.real->xSync(file, flags) : code;
   }
 
   static int write_log(sqlite3_file* file, const void* bytes, int count, sqlite3_int64 offset) {
@@ -128,6 +126,25 @@ class FailingDisk : public ::testing::Test {
     store_.emplace(file_);
     expect_sound("again", "again");
   }
+
+  /// Fills the log until it is to be copied, with a reader in the middle of it: what comes after
+  /// that cannot be copied, and SQLite syncs the database file only when all is.
+  std::optional<Outside> start_checkpoint_with_reader() {
+    constexpr int before_reader = 28;
+    const auto write = [&](int first, int end) {
+      for (int i = first; i < end; ++i) {
+        store_->set("k" + std::to_string(i), std::string(100'000, 'v'));  // 25 pages
+      }
+    };
+    write(0, before_reader);
+    std::optional<Outside> reader(file_);
+    reader->run("BEGIN; SELECT count(*) FROM kv");
+    write(before_reader, large_entries);
+    return reader;
+  }
+
+  static constexpr int large_entries = 42;
+  static constexpr std::chrono::seconds patience{60};  ///< For what must come, and does at once.
 
   TempDir dir_;
   FailingVfs disk_;
@@ -258,16 +275,8 @@ TEST_F(FailingDisk, ThatIsFullUnderACheckpointLeavesNoTransactionOpen) {
   store_.emplace(file_, Options{.on_background_error = [&](const std::exception_ptr&) {
                    if (first.exchange(false)) reported.count_down();
                  }});
-  // A reader in the middle of the log lets the checkpoint copy all but the last frames, which it
-  // copies under the write lock once the reader is gone.
-  const auto write = [&](int first, int end) {
-    for (int i = first; i < end; ++i)
-      store_->set("k" + std::to_string(i), std::string(100'000, 'v'));
-  };
-  write(0, 28);
-  std::optional<Outside> reader(file_);
-  reader->run("BEGIN; SELECT count(*) FROM kv");
-  write(28, 42);
+  std::optional<Outside> reader = start_checkpoint_with_reader();
+  // The last frames are copied under the write lock, once the reader is gone.
   const engine::WalIndex log(reader->handle());
   while (log.backfilled() == 0) std::this_thread::yield();
   ASSERT_GE(log.backfilled(), 600U);
@@ -283,27 +292,42 @@ TEST_F(FailingDisk, ThatIsFullUnderACheckpointLeavesNoTransactionOpen) {
 
 TEST_F(FailingDisk, ThatCannotSyncWhatACheckpointCopiedIsReported) {
   std::promise<std::exception_ptr> reported;
-  std::atomic<bool> first{true};
+  std::atomic<bool> first_report{true};
+  std::atomic<bool> fails{false};
   store_.reset();
+  disk_.on_database_sync = [&] { return fails.exchange(false) ? SQLITE_IOERR_FSYNC : SQLITE_OK; };
   store_.emplace(file_, Options{.on_background_error = [&](const std::exception_ptr& error) {
-                   if (first.exchange(false)) reported.set_value(error);
+                   if (first_report.exchange(false)) reported.set_value(error);
                  }});
-  disk_.database_syncs_to_fail = 1;
-  constexpr int entries = 45;  // of 25 pages each
-  for (int i = 0; i < entries; ++i) {
-    store_->set("k" + std::to_string(i), std::string(100'000, 'v'));
-  }
-  try {
-    std::rethrow_exception(reported.get_future().get());
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::io) << error.what();
-    EXPECT_NE(std::string_view(error.what()).find("I/O error"), std::string_view::npos)
-        << error.what();
-  }
-  EXPECT_EQ(disk_.database_syncs_to_fail, 0);
-  store_->set("k", 1);
+  fails = true;
+  std::optional<Outside> reader = start_checkpoint_with_reader();
+  std::future<std::exception_ptr> error = reported.get_future();
+  ASSERT_EQ(error.wait_for(patience), std::future_status::ready);
+  EXPECT_KV_ERROR(std::rethrow_exception(error.get()), ErrorCode::io, "I/O error");
+  reader.reset();
   expect_works_again();
-  EXPECT_EQ(store_->count({.prefix = "k"}), entries + 1U);
+  EXPECT_EQ(store_->count({.prefix = "k"}), large_entries + 1U);
+  store_.reset();
+}
+
+TEST_F(FailingDisk, ThatIsSlowToSyncWhatACheckpointCopiedKeepsNoWriterWaiting) {
+  std::promise<void> began;
+  std::latch may_end(1);
+  std::atomic<bool> first{true};
+  disk_.on_database_sync = [&] {
+    if (first.exchange(false)) {
+      began.set_value();
+      may_end.wait();
+    }
+    return SQLITE_OK;
+  };
+  std::optional<Outside> reader = start_checkpoint_with_reader();
+  const std::future_status status = began.get_future().wait_for(patience);
+  EXPECT_EQ(status, std::future_status::ready);
+  EXPECT_NO_THROW(store_->set("k", 1));
+  may_end.count_down();
+  reader.reset();
+  store_.reset();
 }
 
 }  // namespace

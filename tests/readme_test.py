@@ -137,7 +137,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Tests the code in README.md.")
     parser.add_argument("readme", type=pathlib.Path)
     parser.add_argument("include", type=pathlib.Path, help="the directory that holds kvstore/")
-    parser.add_argument("compiler", nargs="+", help="how a program.cpp is compiled and linked with the library")
+    parser.add_argument("compiler", nargs="+",
+                        help="how a program.cpp is compiled and linked with the library")
     arguments = parser.parse_args()
 
     readme = arguments.readme.read_text(encoding="utf-8")

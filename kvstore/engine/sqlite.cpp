@@ -179,8 +179,8 @@ class FileEngine final : public Engine {
     // Appending to the log needs longer to become durable (224 to 319 µs) than overwriting it in
     // place (134 to 156), so a durable log is kept short. Programs that write with plain SQL start
     // checkpoints of their own, unguarded, at 1,000 frames: be there before them. Otherwise the
-    // longer it is the less is copied in all, but a busy writer, which fills 6,000 frames
-    // meanwhile, must not come to its bound and wait.
+    // longer it is the less is copied in all, but the sooner a busy writer, which fills some 6,000
+    // frames meanwhile, comes to the bound and waits.
     constexpr std::uint32_t durable_frames = 1000;
     constexpr std::uint32_t normal_frames = 9000;
     constexpr std::uint32_t shared_frames = 900;

@@ -3,8 +3,12 @@
 #include <latch>
 #include <map>
 #include <thread>
+#include <utility>
+
+#include <kvstore/engine/sqlite_wal.hpp>
 
 #include "behaviour.hpp"
+#include "outside.hpp"
 
 namespace kvstore::test {
 namespace {
@@ -342,8 +346,16 @@ TEST(CacheOfAFile, LosesNothingToACommitOfItsOwnAfterTheLogStartedAnew) {
   KVStore store(dir.file("store.db"), {.durability = Durability::normal});
   store.set("kept", 1);
   const auto kept = store.get_shared("kept");
-  // More frames than the log takes before it starts anew.
-  for (int i = 0; i < 13'000; ++i) store.set("k", i);
+  Outside outside(dir.file("store.db"));
+  ASSERT_EQ(outside.one("SELECT count(*) FROM kv"), "1");
+  const engine::WalIndex log(outside.handle());
+  std::uint32_t frames = log.frames();
+  bool anew = false;
+  for (int i = 0; i < 300'000 && !anew; ++i) {
+    store.set("k", i);
+    anew = log.frames() < std::exchange(frames, log.frames());
+  }
+  ASSERT_TRUE(anew);
   EXPECT_EQ(store.get_shared("kept"), kept);
 }
 

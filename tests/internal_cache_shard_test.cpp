@@ -83,12 +83,36 @@ TEST(CacheShard, RemembersAMissAsLongAsTheDocumentWouldHaveStayed) {
   const std::string kept = "kept";
   for (int i = 0; i < 64; ++i) shard.add(HashedKey(kept + std::to_string(i)), document_of(1));
   const HashedKey key("missed");
+  int number = 0;
+  const auto miss_others = [&](int count) {
+    while (count > 0) {
+      const std::string other = std::to_string(++number);
+      if (HashedKey(other).hash % 512 == key.hash % 512) continue;  // would take its place
+      static_cast<void>(shard.missed_before(HashedKey(other)));
+      --count;
+    }
+  };
   EXPECT_FALSE(shard.missed_before(key));
+  miss_others(63);
   EXPECT_TRUE(shard.missed_before(key));
-  std::vector<std::string> others;
-  for (int i = 0; i < 2'000; ++i) others.push_back(std::to_string(i));
-  for (const std::string& other : others) static_cast<void>(shard.missed_before(HashedKey(other)));
+  miss_others(64);
   EXPECT_FALSE(shard.missed_before(key));
+}
+
+TEST(CacheShard, RemembersMostOfAsManyMissesAsThereAreDocuments) {
+  constexpr int documents = 20'000;
+  CacheShard shard;
+  for (int i = 0; i < documents; ++i) {
+    shard.add(HashedKey("kept" + std::to_string(i)), document_of(1));
+  }
+  int remembered = 0;
+  for (const bool again : {false, true}) {
+    for (int i = 0; i < documents * 3 / 4; ++i) {
+      const bool before = shard.missed_before(HashedKey(std::to_string(i)));
+      if (again && before) ++remembered;
+    }
+  }
+  EXPECT_GT(remembered, documents * 3 / 4 / 2);
 }
 
 TEST(CacheShard, RemembersMissesOfFewKeysThatComeInTurns) {

@@ -9,7 +9,7 @@ Cache::Cache(const engine::Engine& engine, std::size_t bytes)
     : engine_(engine), shard_bytes_(bytes / shard_count) {}
 
 Cache::Shard& Cache::shard_of(const HashedKey& key) noexcept {
-  // The low bits choose the bucket inside the shard.
+  // The low bits choose places inside the shard.
   constexpr unsigned low_bits = 48;
   return shards_[(key.hash >> low_bits) % shard_count];
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <bit>
 #include <limits>
 #include <utility>
 
@@ -8,10 +10,14 @@ namespace {
 
 constexpr std::uint8_t uncounted = std::numeric_limits<std::uint8_t>::max();
 
+void count(std::uint8_t& keys) noexcept {
+  if (keys != uncounted) ++keys;
+}
+
 }  // namespace
 
 CacheShard::Kept* CacheShard::find(const HashedKey& key) {
-  if (keys_beside(key) == 0) return nullptr;
+  if (present_.empty() || keys_beside(key) == 0) return nullptr;
   const auto found = by_key_.find(key);
   return found == by_key_.end() ? nullptr : &found->second;
 }
@@ -34,14 +40,23 @@ void CacheShard::use(Kept& kept) noexcept {
   link(kept);
 }
 
+void CacheShard::count_keys(std::size_t places) {
+  present_ = std::vector<std::uint8_t>(places);
+  for (const auto& [key, kept] : by_key_) count(keys_beside(HashedKey(key)));
+}
+
 void CacheShard::add(const HashedKey& key, Document document) {
+  constexpr std::size_t fewest_places = 256;
+  if (present_.size() < 2 * (by_key_.size() + 1)) {
+    count_keys(std::max(fewest_places, 4 * present_.size()));
+  }
   const auto added = by_key_.try_emplace(std::string(key.text)).first;
   Kept& kept = added->second;
   kept.document = std::move(document);
   kept.key = &added->first;
   link(kept);
   bytes_ += kept.document.bytes;
-  if (std::uint8_t& keys = keys_beside(key); keys != uncounted) ++keys;
+  count(keys_beside(key));
 }
 
 void CacheShard::drop(const Kept& kept) {
@@ -55,17 +70,20 @@ void CacheShard::drop(const Kept& kept) {
 void CacheShard::drop_all() noexcept {
   if (by_key_.empty()) return;
   by_key_.clear();
-  present_.fill(0);
+  std::ranges::fill(present_, std::uint8_t{0});
   newest_ = oldest_ = nullptr;
   bytes_ = 0;
 }
 
-bool CacheShard::missed_before(const HashedKey& key) noexcept {
-  constexpr unsigned other_bits = 16;
-  const Miss now{.trace = static_cast<std::uint16_t>(key.hash >> other_bits), .number = ++misses_};
+bool CacheShard::missed_before(const HashedKey& key) {
+  constexpr std::size_t fewest_places = 512;
+  constexpr unsigned other_bits = 32;
+  if (missed_.size() < std::max(fewest_places, by_key_.size())) {
+    missed_.assign(std::max(fewest_places, std::bit_ceil(by_key_.size())), {});
+  }
+  const Miss now{.trace = static_cast<std::uint32_t>(key.hash >> other_bits), .number = ++misses_};
   const Miss before = std::exchange(missed_[key.hash % missed_.size()], now);
-  const auto ago = static_cast<std::uint16_t>(now.number - before.number);
-  return before.trace == now.trace && ago <= by_key_.size();
+  return before.trace == now.trace && now.number - before.number <= by_key_.size();
 }
 
 void CacheShard::resize(Document& document, std::size_t bytes) noexcept {

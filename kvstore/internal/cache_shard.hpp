@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -9,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include <kvstore/entry.hpp>
 #include <kvstore/internal/footprint.hpp>
@@ -67,7 +67,7 @@ class CacheShard {
 
   /// Notes that a document was missed. Returns whether it was before, and not longer ago than there
   /// are documents here, counted in misses: it would still be here, had it been added then.
-  bool missed_before(const HashedKey& key) noexcept;
+  bool missed_before(const HashedKey& key);
 
   /// What all are taken to occupy. Units: bytes.
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
@@ -103,6 +103,7 @@ class CacheShard {
   [[nodiscard]] std::uint8_t& keys_beside(const HashedKey& key) noexcept {
     return present_[key.hash % present_.size()];
   }
+  void count_keys(std::size_t places);
   void link(Kept& kept) noexcept;
   void unlink(const Kept& kept) noexcept;
 
@@ -111,14 +112,15 @@ class CacheShard {
   Kept* oldest_ = nullptr;
   std::size_t bytes_ = 0;
   struct Miss {
-    std::uint16_t trace = 0;  ///< Some bits of the key's hash.
-    std::uint16_t number = 0;
+    std::uint32_t trace = 0;  ///< Some bits of the key's hash.
+    std::uint32_t number = 0;
   };
-  std::array<Miss, 512> missed_{};
-  std::uint16_t misses_ = 0;  ///< Begins again at 0: what that lets in by mistake is harmless.
-  /// How many keys of the table fall to each place; 255 stays. Most keys that are not kept are
-  /// known by it, where the table would be walked through memory that is far from the processor.
-  std::array<std::uint8_t, 4096> present_{};
+  std::vector<Miss> missed_;  ///< At least one place for each document; none before it is asked.
+  std::uint32_t misses_ = 0;  ///< Begins again at 0: what that lets in by mistake is harmless.
+  /// How many keys of the table fall to each place, of which there are 2 for each key or more; 255
+  /// stays. Most keys that are not kept are known by it, where the table would be walked through
+  /// memory that is far from the processor.
+  std::vector<std::uint8_t> present_;
 };
 
 }  // namespace kvstore::internal

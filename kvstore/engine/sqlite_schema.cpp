@@ -245,8 +245,8 @@ Schema examine(const Contents& contents, const std::string& name) {
     if (marked || !contents.objects.empty()) refuse(name, "it has no table kv");
     return Schema::absent;
   }
-  const bool old = same_meaning(kv->sql, older_table);
-  if (kv->type != "table" || (!old && !same_meaning(kv->sql, table))) {
+  const bool old = !same_meaning(kv->sql, table);
+  if (kv->type != "table" || (old && !same_meaning(kv->sql, older_table))) {
     refuse(name, "its " + kv->type + " kv has another definition");
   }
   refuse_unique_indexes(contents, name);

@@ -74,6 +74,46 @@ TEST(Janitor, DoesNotKeepAWriterWaitingAfterAnAttemptInVain) {
   janitor.stop();
 }
 
+TEST(Janitor, KeepsAWriterWaitingWhileAttemptsAdvance) {
+  std::atomic<int> runs{0};
+  Janitor janitor([&] { return ++runs < 3 ? Tidied::advanced : Tidied::done; }, {});
+  janitor.wake();
+  janitor.wait(no_deadline);
+  EXPECT_EQ(runs, 3);
+  janitor.stop();
+}
+
+TEST(Janitor, KeepsAWriterWaitingAlsoAfterOthersWereInTheWayAndWentAway) {
+  std::latch advances(1);
+  std::latch go_on(1);
+  std::atomic<int> runs{0};
+  Janitor janitor(
+      [&] {
+        switch (++runs) {
+          case 1:
+            return Tidied::incomplete;
+          case 2:
+            return Tidied::advanced;
+          case 3:
+            advances.count_down();
+            go_on.wait();
+            return Tidied::advanced;
+          default:
+            return Tidied::done;
+        }
+      },
+      {});
+  janitor.wake();
+  advances.wait();
+  std::thread writer([&] {
+    janitor.wait(no_deadline);
+    EXPECT_EQ(runs, 4);
+  });
+  go_on.count_down();
+  writer.join();
+  janitor.stop();
+}
+
 TEST(Janitor, DoesNotKeepAWriterWaitingPastItsDeadline) {
   std::latch over(1);
   Janitor janitor(

@@ -92,8 +92,9 @@ struct Traits {
 /// How much the engine wants `tidy`. `urgent`: the next write should wait for it.
 enum class Need : std::uint8_t { none, soon, urgent };
 
-/// What `tidy` achieved.
-enum class Tidied : std::uint8_t { done, incomplete };
+/// What `tidy` achieved. `advanced`: not all, for the disk was too slow or more came meanwhile.
+/// `incomplete`: not all, for others are in the way, and may stay there.
+enum class Tidied : std::uint8_t { done, advanced, incomplete };
 
 /// A state of the database: marks that are equal and known stand for the same content.
 struct Mark {

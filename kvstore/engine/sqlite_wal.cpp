@@ -118,6 +118,7 @@ Tidied GuardedCheckpoint::run(WithWriter with_writer) {
 Tidied GuardedCheckpoint::attempt(WithWriter with_writer) {
   constexpr std::uint32_t few_frames = 400;
   constexpr int most_rounds = 3;
+  const std::uint32_t frames_at_first = index_.frames();
   // The bulk, while writers go on: what the pin reads cannot be reset.
   for (int round = 0; round < most_rounds; ++round) {
     if (index_.frames() - index_.backfilled() <= few_frames || !pin_log(with_writer)) break;
@@ -135,7 +136,9 @@ Tidied GuardedCheckpoint::attempt(WithWriter with_writer) {
   });
   // A slow disk may need longer than the shortest hold; without this it would never finish.
   budget_ = copied == Copied::too_slow ? std::min(budget_ * 2, longest_hold) : shortest_hold;
-  if (copied != Copied::all) return Tidied::incomplete;
+  if (copied != Copied::all) {
+    return index_.backfilled() < frames_at_first ? Tidied::incomplete : Tidied::advanced;
+  }
   restart_log();
   return Tidied::done;
 }

@@ -40,9 +40,7 @@ bool Janitor::is_this_thread() {
 
 void Janitor::wait(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
-  if (!asked_ || rest_ > milliseconds::zero()) return;
-  changed_.wait_until(lock, deadline,
-                      [this, seen = attempts_] { return stopping_ || attempts_ != seen; });
+  changed_.wait_until(lock, deadline, [this] { return stopping_ || !asked_ || hindered_; });
 }
 
 void Janitor::finish(std::chrono::steady_clock::time_point deadline) {
@@ -66,6 +64,7 @@ void Janitor::stop() noexcept {
 void Janitor::loop() noexcept {
   constexpr milliseconds shortest_rest{10};
   constexpr milliseconds longest_rest{1000};
+  milliseconds rest = shortest_rest;
   std::unique_lock lock(mutex_);
   thread_id_ = std::this_thread::get_id();
   while (!stopping_) {
@@ -78,15 +77,13 @@ void Janitor::loop() noexcept {
     const engine::Tidied tidied = attempt();
     lock.lock();
     running_ = false;
-    ++attempts_;
+    hindered_ = tidied == engine::Tidied::incomplete;
+    if (tidied == engine::Tidied::done) asked_ = std::exchange(again_, false);
     changed_.notify_all();
-    if (tidied == engine::Tidied::done) {
-      asked_ = std::exchange(again_, false);
-      rest_ = milliseconds::zero();
-    } else {
-      rest_ = std::clamp(rest_ * 2, shortest_rest, longest_rest);
-      changed_.wait_for(lock, rest_, [this] { return stopping_; });
+    if (tidied != engine::Tidied::done) {
+      changed_.wait_for(lock, rest, [this] { return stopping_; });
     }
+    rest = hindered_ ? std::min(rest * 2, longest_rest) : shortest_rest;
   }
   thread_id_ = {};
 }

@@ -13,7 +13,8 @@
 namespace kvstore::internal {
 
 /// Does the engine's housekeeping on a thread of its own, which starts when there is something to
-/// do. After an attempt that others were in the way of, it rests, up to a second, and tries again.
+/// do. After an attempt that did not do all it rests and tries again; the rest grows, up to a
+/// second, as long as others are in the way.
 class Janitor {
  public:
   Janitor(std::function<engine::Tidied()> work, std::function<void(std::exception_ptr)> on_error);
@@ -26,8 +27,7 @@ class Janitor {
   /// What goes wrong here is reported, not thrown: the write that noticed the need has succeeded.
   void wake() noexcept;
 
-  /// Waits for the end of one attempt, but not past `deadline`, and not when the last one was in
-  /// vain.
+  /// Waits until all is done, but not past `deadline`, and not while others are in the way.
   void wait(std::chrono::steady_clock::time_point deadline);
 
   /// Asks for an attempt, and waits until one that began after this call has done all there was,
@@ -50,9 +50,8 @@ class Janitor {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool asked_ = false, running_ = false, stopping_ = false;
-  bool again_ = false;  ///< Asked for during an attempt that may have begun too early.
-  std::uint64_t attempts_ = 0;
-  std::chrono::milliseconds rest_{0};
+  bool again_ = false;     ///< Asked for during an attempt that may have begun too early.
+  bool hindered_ = false;  ///< Others were in the way of the last attempt.
   std::thread thread_;
   std::thread::id thread_id_{};  ///< Of the thread, while it runs.
 };

@@ -65,7 +65,8 @@ struct Options {
   std::function<Time()> clock{};
 
   /// Told of failures that no caller could be told of, such as those of background checkpoints and
-  /// of the callbacks of `KVStore::watch`.
+  /// of the callbacks of `KVStore::watch`. Where a disk failed to store what a checkpoint copied,
+  /// the text asks for the store to be opened again: until then the log only grows.
   /// Called on a thread of the library, or on that of the call which it concerns; it must not use
   /// or close the store. What it throws is dropped. Default: nothing.
   std::function<void(std::exception_ptr)> on_background_error{};

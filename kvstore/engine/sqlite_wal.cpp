@@ -107,10 +107,15 @@ GuardedCheckpoint::GuardedCheckpoint(Database pin, Database copier, WalIndex ind
       budget_(shortest_hold) {}
 
 Tidied GuardedCheckpoint::run(WithWriter with_writer) {
+  if (doubtful_) {
+    throw Error(ErrorCode::io, "cannot checkpoint " + name_ +
+                                   ": the disk failed to store what was copied before, and tells "
+                                   "that only once; close the store and open it again");
+  }
   try {
     return attempt(with_writer);
   } catch (...) {
-    unpin();  // or the log could not start anew until the next attempt
+    if (!doubtful_) unpin();  // or the log could not start anew until the next attempt
     throw;
   }
 }
@@ -120,11 +125,14 @@ Tidied GuardedCheckpoint::attempt(WithWriter with_writer) {
   constexpr int most_rounds = 3;
   const std::uint32_t frames_at_first = index_.frames();
   // The bulk, while writers go on: what the pin reads cannot be reset.
+  bool synced = false;
   for (int round = 0; round < most_rounds; ++round) {
     if (index_.frames() - index_.backfilled() <= few_frames || !pin_log(with_writer)) break;
-    copy_passively(longest_hold);
-    // Most is copied in the first round; a sync of less takes as long, and the log grows meanwhile.
-    if (round == 0) sync_file();
+    const Copied copied = copy_passively(longest_hold);
+    if (synced || copied == Copied::too_slow) continue;
+    // Most was copied now; a sync of less takes as long, and the log grows meanwhile.
+    sync_file();
+    synced = true;
   }
   // The rest, while our own writer keeps all others out.
   Copied copied = Copied::some;
@@ -133,14 +141,15 @@ Tidied GuardedCheckpoint::attempt(WithWriter with_writer) {
     unpin();
     copied = copy_passively(budget_);
     writer.rollback();
+    // In the same turn: what another writer of ours added would have to be copied here, too.
+    if (copied == Copied::all) restart_log();
   });
   // A slow disk may need longer than the shortest hold; without this it would never finish.
   budget_ = copied == Copied::too_slow ? std::min(budget_ * 2, longest_hold) : shortest_hold;
-  if (copied != Copied::all) {
-    return index_.backfilled() < frames_at_first ? Tidied::incomplete : Tidied::advanced;
-  }
-  restart_log();
-  return Tidied::done;
+  if (copied == Copied::all) return Tidied::done;
+  // Who waits for a slow disk gets there; who waits for somebody that reads from the log may not.
+  const bool hindered = copied == Copied::some && index_.backfilled() < frames_at_first;
+  return hindered ? Tidied::incomplete : Tidied::advanced;
 }
 
 bool GuardedCheckpoint::pin_log(WithWriter with_writer) {
@@ -177,7 +186,16 @@ GuardedCheckpoint::Copied GuardedCheckpoint::copy_passively(milliseconds limit) 
   if (code == SQLITE_OK) return frames == copied ? Copied::all : Copied::some;
   if (is_busy(code)) return Copied::some;
   if ((code & 0xFF) == SQLITE_INTERRUPT) return Copied::too_slow;
-  raise(copier_.get(), code, "checkpoint", name_);
+  fail(code);
+}
+
+void GuardedCheckpoint::fail(int code) {
+  if (code != SQLITE_IOERR_FSYNC) raise(copier_.get(), code, "checkpoint", name_);
+  doubtful_ = true;
+  sqlite3_db_config(pin_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  sqlite3_db_config(copier_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  // SQLite knows no cause of our own sync: it would name that of an older error.
+  raise(nullptr, code, "checkpoint", name_);
 }
 
 void GuardedCheckpoint::sync_file() {
@@ -185,7 +203,7 @@ void GuardedCheckpoint::sync_file() {
   sqlite3_file_control(copier_.get(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
   if (file == nullptr || file->pMethods == nullptr) return;
   const int code = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
-  if (code != SQLITE_OK) raise(copier_.get(), code, "checkpoint", name_);
+  if (code != SQLITE_OK) fail(code);
 }
 
 void GuardedCheckpoint::restart_log() {
@@ -204,8 +222,11 @@ void GuardedCheckpoint::restart_log() {
         return 0;
       },
       &wait);
-  sqlite3_wal_checkpoint_v2(copier_.get(), "main", SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
+  const int code =
+      sqlite3_wal_checkpoint_v2(copier_.get(), "main", SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
   sqlite3_busy_handler(copier_.get(), nullptr, nullptr);
+  // Somebody who still reads from the log only puts it off.
+  if (code != SQLITE_OK && !is_busy(code) && (code & 0xFF) != SQLITE_INTERRUPT) fail(code);
 }
 
 }  // namespace kvstore::engine

@@ -50,7 +50,8 @@ class WalIndex {
 /// holds the write lock.
 class GuardedCheckpoint {
  public:
-  /// `pin` and `copier` are connections for this purpose only.
+  /// `pin` and `copier` are connections for this purpose only, and the last ones to be closed: so
+  /// the closing of no other moves a log that is to be kept.
   GuardedCheckpoint(Database pin, Database copier, WalIndex index, std::string name);
 
   /// Never TRUNCATE: that would change the header that caches are validated by.
@@ -66,11 +67,15 @@ class GuardedCheckpoint {
   /// all, and then they wait.
   void sync_file();
   void restart_log();
+  [[noreturn]] void fail(int code);
 
   Database pin_, copier_;
   WalIndex index_;
   std::string name_;
   std::chrono::milliseconds budget_;
+  /// A sync failed. The system tells of lost pages once and takes them for clean from then on, so
+  /// another sync would prove nothing: the log is kept until an opening copies all of it anew.
+  bool doubtful_ = false;
 };
 
 }  // namespace kvstore::engine

@@ -41,13 +41,19 @@ class FailingVfs {
   FailingVfs(FailingVfs&&) = delete;
   FailingVfs& operator=(FailingVfs&&) = delete;
 
-  std::chrono::milliseconds log_sync_lasts{0};
+  std::function<void()> on_log_sync{};
   std::chrono::microseconds log_write_lasts{0};
   std::atomic<int> log_syncs_to_fail{0};
   std::atomic<bool> log_writes_fail{false};
   std::atomic<int> log_writes_before_failure{0};  ///< Of one write; 0: of none.
   std::atomic<bool> database_is_full{false};
   std::function<int()> on_database_sync{};  ///< What it returns is the outcome, unless SQLITE_OK.
+
+  /// Whether the database file was written since it was synced.
+  bool has_unsynced() {
+    const std::lock_guard lock(mutex_);
+    return !unsynced_.empty();
+  }
 
   /// Puts back what the database file held before it was written and the sync after that failed.
   void lose(const std::string& path) const {
@@ -89,7 +95,7 @@ class FailingVfs {
   }
 
   static int sync_log(sqlite3_file* file, int flags) {
-    std::this_thread::sleep_for(current->log_sync_lasts);
+    if (current->on_log_sync) current->on_log_sync();
     if (current->log_syncs_to_fail > 0) {
       --current->log_syncs_to_fail;
       return SQLITE_IOERR_FSYNC;
@@ -312,6 +318,7 @@ TEST_F(FailingDisk, ThatCannotSyncTheCommitOfATransactionMakesItsOutcomeUnknown)
 TEST_F(FailingDisk, ThatIsFullUnderACheckpointLeavesNoTransactionOpen) {
   std::latch reported(1);
   std::atomic<bool> first{true};
+  const Closing closing{store_};
   store_.reset();
   store_.emplace(file_, Options{.on_background_error = [&](const std::exception_ptr&) {
                    if (first.exchange(false)) reported.count_down();
@@ -347,7 +354,7 @@ TEST_F(FailingDisk, ThatLosesWhatACheckpointCopiedLosesNothingThatWasStored) {
   std::future<std::exception_ptr> first = reported[0].get_future();
   std::future<std::exception_ptr> second = reported[1].get_future();
   ASSERT_EQ(second.wait_for(patience), std::future_status::ready);
-  EXPECT_KV_ERROR(std::rethrow_exception(first.get()), ErrorCode::io, "I/O error");
+  EXPECT_KV_ERROR(std::rethrow_exception(first.get()), ErrorCode::io, "open it again");
   EXPECT_KV_ERROR(std::rethrow_exception(second.get()), ErrorCode::io, "open it again");
   reader.reset();
   store_->set("k", 1);
@@ -363,9 +370,9 @@ TEST_F(FailingDisk, ThatLosesWhatACheckpointCopiedLosesNothingThatWasStored) {
 TEST_F(FailingDisk, ThatIsSlowToSyncTheLogKeepsItBounded) {
   constexpr std::uintmax_t mebibyte = 1U << 20U;
   store_.reset();
-  // Longer than a checkpoint holds the write lock at first; and a writer that is not through with
-  // what the log may hold before the first checkpoint has to give up.
-  disk_.log_sync_lasts = std::chrono::milliseconds(150);
+  // A sync lasts longer than a checkpoint holds the write lock at first; and the writer is so slow
+  // that the log is not yet at its bound when the first checkpoint gives up.
+  disk_.on_log_sync = [] { std::this_thread::sleep_for(std::chrono::milliseconds(150)); };
   disk_.log_write_lasts = std::chrono::microseconds(1);
   store_.emplace(file_, Options{.durability = Durability::normal});
   std::uintmax_t largest = 0;
@@ -375,6 +382,26 @@ TEST_F(FailingDisk, ThatIsSlowToSyncTheLogKeepsItBounded) {
     largest = std::max(largest, std::filesystem::file_size(file_ + "-wal"));
   }
   EXPECT_LE(largest, 65 * mebibyte);
+}
+
+TEST_F(FailingDisk, ThatIsSlowToSyncTheLogGetsWhatACheckpointCopiedSyncedNevertheless) {
+  std::promise<bool> had_unsynced;
+  std::atomic<bool> first_log_sync{true};
+  std::atomic<bool> first{true};
+  const Closing closing{store_};
+  // The first round is over before the log is durable, and so before anything is copied.
+  disk_.on_log_sync = [&, writer = std::this_thread::get_id()] {
+    if (std::this_thread::get_id() == writer || !first_log_sync.exchange(false)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  };
+  disk_.on_database_sync = [&] {
+    if (first.exchange(false)) had_unsynced.set_value(disk_.has_unsynced());
+    return SQLITE_OK;
+  };
+  std::optional<Outside> reader = start_checkpoint_with_reader();
+  std::future<bool> outcome = had_unsynced.get_future();
+  ASSERT_EQ(outcome.wait_for(patience), std::future_status::ready);
+  EXPECT_TRUE(outcome.get());
 }
 
 TEST_F(FailingDisk, ThatIsSlowToSyncWhatACheckpointCopiedKeepsNoWriterWaiting) {

@@ -286,10 +286,10 @@ class FileEngine final : public Engine {
   DatabaseFile file_;
   bool immutable_ = false;
   WalIndex index_;
-  std::mutex mutex_;  ///< Guards what `connect` and `tidy` change.
-  std::optional<GuardedCheckpoint> checkpoint_;
-  std::shared_ptr<sqlite3> anchor_;  ///< Keeps `index_` mapped.
-  std::shared_ptr<sqlite3> first_;   ///< Opened already, for whoever connects first.
+  std::mutex mutex_;                             ///< Guards what `connect` and `tidy` change.
+  std::optional<GuardedCheckpoint> checkpoint_;  ///< Closed after all other connections.
+  std::shared_ptr<sqlite3> anchor_;              ///< Keeps `index_` mapped.
+  std::shared_ptr<sqlite3> first_;               ///< Opened already, for whoever connects first.
   std::vector<std::weak_ptr<sqlite3>> opened_;
   Neighbours neighbours_{file_.path()};
   std::optional<OpenFile> open_file_;

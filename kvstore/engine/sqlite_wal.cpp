@@ -107,11 +107,7 @@ GuardedCheckpoint::GuardedCheckpoint(Database pin, Database copier, WalIndex ind
       budget_(shortest_hold) {}
 
 Tidied GuardedCheckpoint::run(WithWriter with_writer) {
-  if (doubtful_) {
-    throw Error(ErrorCode::io, "cannot checkpoint " + name_ +
-                                   ": the disk failed to store what was copied before, and tells "
-                                   "that only once; close the store and open it again");
-  }
+  if (doubtful_) refuse_doubtful();
   try {
     return attempt(with_writer);
   } catch (...) {
@@ -194,8 +190,13 @@ void GuardedCheckpoint::fail(int code) {
   doubtful_ = true;
   sqlite3_db_config(pin_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   sqlite3_db_config(copier_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
-  // SQLite knows no cause of our own sync: it would name that of an older error.
-  raise(nullptr, code, "checkpoint", name_);
+  refuse_doubtful();
+}
+
+void GuardedCheckpoint::refuse_doubtful() const {
+  throw Error(ErrorCode::io, "cannot checkpoint " + name_ +
+                                 ": the disk failed to store what was copied, and the log is kept "
+                                 "until that is done anew; close the store and open it again");
 }
 
 void GuardedCheckpoint::sync_file() {

@@ -63,11 +63,12 @@ class GuardedCheckpoint {
   void unpin() noexcept;
   enum class Copied : std::uint8_t { all, some, too_slow };
   Copied copy_passively(std::chrono::milliseconds limit);
-  /// Makes what was copied durable while writers go on: SQLite does that only when it has copied
-  /// all, and then they wait.
+  /// Makes what was copied durable while writers go on. SQLite itself does that when it has copied
+  /// all, which is mostly in the end, while they wait.
   void sync_file();
   void restart_log();
   [[noreturn]] void fail(int code);
+  [[noreturn]] void refuse_doubtful() const;
 
   Database pin_, copier_;
   WalIndex index_;

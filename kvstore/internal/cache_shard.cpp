@@ -82,7 +82,7 @@ bool CacheShard::missed_before(const HashedKey& key) {
     missed_.assign(std::max(fewest_places, std::bit_ceil(by_key_.size())), {});
   }
   const Miss now{.trace = static_cast<std::uint32_t>(key.hash >> other_bits), .number = ++misses_};
-  const Miss before = std::exchange(missed_[key.hash % missed_.size()], now);
+  const Miss before = std::exchange(missed_[place(key, missed_.size())], now);
   return before.trace == now.trace && now.number - before.number <= by_key_.size();
 }
 

@@ -101,7 +101,11 @@ class CacheShard {
       heap_bytes(sizeof(json) + 16);
 
   [[nodiscard]] std::uint8_t& keys_beside(const HashedKey& key) noexcept {
-    return present_[key.hash % present_.size()];
+    return present_[place(key, present_.size())];
+  }
+  /// Of as many places as a power of two.
+  [[nodiscard]] static std::size_t place(const HashedKey& key, std::size_t places) noexcept {
+    return key.hash & (places - 1);
   }
   void count_keys(std::size_t places);
   void link(Kept& kept) noexcept;

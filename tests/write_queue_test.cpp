@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <latch>
+#include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -28,11 +31,15 @@ WriteQueue::Clock::time_point never() {
   return WriteQueue::Clock::time_point::max();
 }
 
+void stay_at_work(WriteQueue::Clock::duration time) {
+  const auto since = WriteQueue::Clock::now();
+  while (WriteQueue::Clock::now() - since < time) std::this_thread::yield();
+}
+
 /// Writes back to back for a while. Returns how long nobody had the turn, in gaps that another
 /// process can use.
 WriteQueue::Clock::duration time_left_free(
-    WriteQueue& queue, milliseconds run,
-    const std::function<void(WriteQueue::Clock::time_point)>& work = [](auto) {}) {
+    WriteQueue& queue, milliseconds run, const std::function<void()>& work = [] {}) {
   const auto start = WriteQueue::Clock::now();
   auto ended = start;
   WriteQueue::Clock::duration free{};
@@ -40,7 +47,7 @@ WriteQueue::Clock::duration time_left_free(
     const WriteQueue::Turn turn = queue.wait(never());
     const auto now = WriteQueue::Clock::now();
     if (now - ended > std::chrono::microseconds(50)) free += now - ended;
-    work(now);
+    work();
     ended = WriteQueue::Clock::now();
   }
   return free;
@@ -99,6 +106,172 @@ TEST(WriteQueue, HandsTheTurnToWhoeverWaits) {
   EXPECT_TRUE(had_turn);
 }
 
+/// How many turns a busy thread takes, of `length` each, while another waits for one of its own.
+int turns_beside_a_waiter(WriteQueue& queue, milliseconds length) {
+  std::atomic<bool> waiting = false;
+  std::atomic<bool> had_turn = false;
+  std::thread other;
+  int turns = 0;
+  while (!had_turn) {
+    const WriteQueue::Turn turn = queue.wait(never());
+    if (!other.joinable()) {
+      other = std::thread([&] {
+        waiting = true;
+        const WriteQueue::Turn own = queue.wait(never());
+        had_turn = true;
+      });
+    }
+    if (waiting) ++turns;
+    stay_at_work(length);
+  }
+  other.join();
+  return turns;
+}
+
+TEST(WriteQueue, HandsTheTurnToWhoHasWaitedForSomeTime) {
+  WriteQueue queue("\"store\"", nobody);
+  int turns = 0;
+  for (int i = 0; i < 20; ++i) turns += turns_beside_a_waiter(queue, milliseconds(2));
+  EXPECT_LE(turns, 20 * 10);
+}
+
+TEST(WriteQueue, HandsTheTurnInTimeToWhoDoesNotWaitForLong) {
+  WriteQueue queue("\"store\"", nobody);
+  std::atomic<bool> over = false;
+  std::atomic<int> turns = 0;
+  std::thread busy([&] {
+    while (!over) {
+      const WriteQueue::Turn turn = queue.wait(never());
+      ++turns;
+      stay_at_work(std::chrono::microseconds(300));
+    }
+  });
+  int refused = 0;
+  for (int i = 0; i < 200; ++i) {
+    for (const int before = turns; turns == before;) std::this_thread::yield();
+    try {
+      const WriteQueue::Turn turn = queue.wait(WriteQueue::Clock::now() + milliseconds(1));
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  over = true;
+  busy.join();
+  EXPECT_LT(refused, 100);
+}
+
+/// Takes the calls that wait, as soon as there is one.
+std::unique_ptr<WriteQueue::Group> group_of_waiting(WriteQueue& queue) {
+  auto group = std::make_unique<WriteQueue::Group>(queue);
+  const auto start = WriteQueue::Clock::now();
+  while (group->members().empty() && WriteQueue::Clock::now() - start < std::chrono::seconds(10)) {
+    std::this_thread::yield();
+    group = std::make_unique<WriteQueue::Group>(queue);
+  }
+  return group;
+}
+
+TEST(WriteQueue, TellsTheOutcomeToWhoseWorkWasDoneByAnother) {
+  WriteQueue queue("\"store\"", nobody);
+  const WriteQueue::Turn held = queue.wait(never());
+  std::thread other([&] {
+    const auto body = [](Writing&) {};
+    WriteQueue::Member member{body};
+    EXPECT_FALSE(queue.wait(never(), &member).has_value());
+    EXPECT_EQ(member.outcome, WriteQueue::Member::Outcome::stored);
+  });
+  {
+    const auto group = group_of_waiting(queue);
+    ASSERT_EQ(group->members().size(), 1U);
+    group->members().front()->outcome = WriteQueue::Member::Outcome::stored;
+  }
+  other.join();
+}
+
+TEST(WriteQueue, DoesNotRefuseWhoseWorkIsBeingDoneAtItsDeadline) {
+  WriteQueue queue("\"store\"", nobody);
+  const WriteQueue::Turn held = queue.wait(never());
+  std::thread other([&] {
+    const auto body = [](Writing&) {};
+    WriteQueue::Member member{body};
+    // Long enough to be taken on a busy machine.
+    const auto deadline = WriteQueue::Clock::now() + milliseconds(500);
+    EXPECT_NO_THROW(EXPECT_FALSE(queue.wait(deadline, &member).has_value()));
+  });
+  {
+    const auto group = group_of_waiting(queue);
+    stay_at_work(milliseconds(700));
+  }
+  other.join();
+}
+
+TEST(WriteQueue, LeavesWhoMustHaveTheTurnItselfOutOfAGroup) {
+  WriteQueue queue("\"store\"", nobody);
+  std::vector<std::thread> others;
+  std::atomic<bool> had_turn = false;
+  {
+    const WriteQueue::Turn held = queue.wait(never());
+    others.emplace_back([&] {
+      const WriteQueue::Turn turn = queue.wait(never());
+      had_turn = true;
+    });
+    others.emplace_back([&] {
+      const auto body = [](Writing&) {};
+      WriteQueue::Member member{body};
+      EXPECT_FALSE(queue.wait(never(), &member).has_value());
+    });
+    EXPECT_EQ(group_of_waiting(queue)->members().size(), 1U);
+    EXPECT_FALSE(had_turn);
+  }
+  for (std::thread& other : others) other.join();
+  EXPECT_TRUE(had_turn);
+}
+
+TEST(WriteQueue, HasTheWorkOfEachCallDoneOnceOrRefused) {
+  constexpr int calls = 10'000;
+  constexpr int callers = 16;
+  WriteQueue queue("\"store\"", nobody);
+  int done = 0;  // Owned by whoever has the turn.
+  std::atomic<int> refused = 0;
+  const auto call = [&](int number) {
+    const auto body = [](Writing&) {};
+    WriteQueue::Member member{body};
+    const bool by_itself = number % 3 == 0;
+    const bool in_a_hurry = number % 4 != 0;
+    const auto deadline =
+        in_a_hurry ? WriteQueue::Clock::now() + std::chrono::microseconds(number % 1'500) : never();
+    const std::optional<WriteQueue::Turn> turn =
+        queue.wait(deadline, by_itself ? nullptr : &member);
+    if (!turn) {
+      ASSERT_EQ(member.outcome, WriteQueue::Member::Outcome::stored);
+      return;
+    }
+    ++done;
+    if (number % 1'000 == 0) stay_at_work(milliseconds(2));
+    std::this_thread::yield();  // The others come to wait.
+    const WriteQueue::Group group(queue);
+    for (WriteQueue::Member* other : group.members()) {
+      ASSERT_EQ(other->outcome, WriteQueue::Member::Outcome::apart);
+      other->outcome = WriteQueue::Member::Outcome::stored;
+      ++done;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < callers; ++i) {
+    threads.emplace_back([&] {
+      for (int number = 0; number < calls; ++number) {
+        try {
+          call(number);
+        } catch (const Error&) {
+          ++refused;
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(done + refused, callers * calls);
+}
+
 TEST(WriteQueue, LeavesTheLockFreeForOtherProcessesAfterARunOfWrites) {
   WriteQueue queue("\"store\"", somebody);
   EXPECT_GE(time_left_free(queue, milliseconds(400)), milliseconds(400) / 40);
@@ -112,9 +285,7 @@ TEST(WriteQueue, LeavesTheLockFreeForLongerWhileOthersWrite) {
 
 TEST(WriteQueue, LeavesTheLockFreeAlsoAfterLongTransactions) {
   WriteQueue queue("\"store\"", somebody);
-  const auto at_work = [](WriteQueue::Clock::time_point since) {
-    while (WriteQueue::Clock::now() - since < milliseconds(20)) std::this_thread::yield();
-  };
+  const auto at_work = [] { stay_at_work(milliseconds(20)); };
   EXPECT_GE(time_left_free(queue, milliseconds(400), at_work), milliseconds(400) / 40);
 }
 

@@ -16,55 +16,86 @@ WriteQueue::Turn::~Turn() noexcept {
   if (queue_ != nullptr) queue_->finish();
 }
 
-std::optional<WriteQueue::Turn> WriteQueue::wait(Clock::time_point deadline, Member* member) {
+WriteQueue::Waiter::Waiter(Member* waiting, Clock::time_point deadline) noexcept
+    : member(waiting),
+      patient_until(since + std::min<Clock::duration>(milliseconds(1), (deadline - since) / 2)) {}
+
+void WriteQueue::Waiter::tell(News news) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    // `free` may come later than what has made it void, because the queue is not locked any more.
+    if (news <= news_) return;
+    news_ = news;
+  }
+  told_.notify_one();
+}
+
+WriteQueue::Waiter::News WriteQueue::Waiter::hear(Clock::time_point deadline) {
   std::unique_lock lock(mutex_);
-  if (!taken_) {
-    taken_ = true;
-  } else {
-    const auto started = Clock::now();
-    const auto self = waiters_.emplace(waiters_.end());
-    self->member = member;
-    const auto over = [&] { return self->ready || self->done; };
-    self->wake.wait_until(lock, deadline, over);
-    // Whoever does its work will be through with it.
-    if (self->taken) self->wake.wait(lock, over);
-    const bool ready = self->ready;
-    const bool done = self->done;
-    waiters_.erase(self);
-    if (done) return std::nullopt;
-    if (!ready) {
-      const auto waited = std::chrono::duration_cast<milliseconds>(Clock::now() - started);
-      throw Error(ErrorCode::busy, "cannot write " + name_ + ": other writers of this process " +
-                                       "held it for " + std::to_string(waited.count()) +
-                                       " ms; try again, or raise Options::busy_timeout");
+  told_.wait_until(lock, deadline, [&] { return news_ != News::none; });
+  return std::exchange(news_, News::none);
+}
+
+std::optional<WriteQueue::Turn> WriteQueue::wait(Clock::time_point deadline, Member* member) {
+  {
+    std::unique_lock lock(mutex_);
+    if (!taken_) {
+      taken_ = true;
+    } else if (!wait_in_line(lock, deadline, member)) {
+      return std::nullopt;
     }
   }
-  lock.unlock();
   Turn turn(*this);
   leave_room();
   return turn;
 }
 
-WriteQueue::Group::Group(WriteQueue& queue) : queue_(queue) {
-  constexpr std::size_t most = 64;
-  const std::lock_guard lock(queue_.mutex_);
-  members_.reserve(std::min(most, queue_.waiters_.size()));
-  for (Waiter& waiter : queue_.waiters_) {
-    if (members_.size() == members_.capacity()) break;
-    // Who was taken before may not have woken up yet to leave.
-    if (waiter.member == nullptr || waiter.taken) continue;
-    members_.push_back(waiter.member);
-    waiter.taken = true;
+/// Whether it got the turn, or else its work was done.
+bool WriteQueue::wait_in_line(std::unique_lock<std::mutex>& lock, Clock::time_point deadline,
+                              Member* member) {
+  using News = Waiter::News;
+  const std::shared_ptr<Waiter> self =
+      waiters_.emplace_back(std::make_shared<Waiter>(member, deadline));
+  while (true) {
+    lock.unlock();
+    const News news = self->hear(deadline);
+    if (news == News::turn || news == News::done) return news == News::turn;
+    lock.lock();
+    const auto place = std::find(waiters_.begin(), waiters_.end(), self);
+    if (place == waiters_.end()) {
+      // Whoever handed it the turn, or does its work, is going to tell it.
+      deadline = Clock::time_point::max();
+    } else if (!taken_) {
+      waiters_.erase(place);
+      return taken_ = true;
+    } else if (news == News::none) {
+      waiters_.erase(place);
+      const auto waited = std::chrono::duration_cast<milliseconds>(Clock::now() - self->since);
+      throw Error(ErrorCode::busy, "cannot write " + name_ + ": other writers of this process " +
+                                       "held it for " + std::to_string(waited.count()) +
+                                       " ms; try again, or raise Options::busy_timeout");
+    }
   }
 }
 
-WriteQueue::Group::~Group() noexcept {
-  const std::lock_guard lock(queue_.mutex_);
-  for (Waiter& waiter : queue_.waiters_) {
-    if (!waiter.taken) continue;
-    waiter.done = true;
-    waiter.wake.notify_one();
+WriteQueue::Group::Group(WriteQueue& queue) {
+  constexpr std::size_t most = 64;
+  const std::lock_guard lock(queue.mutex_);
+  if (queue.waiters_.empty()) return;
+  Waiters staying;
+  for (const std::shared_ptr<Waiter>& waiter : queue.waiters_) {
+    if (waiter->member == nullptr || members_.size() == most) {
+      staying.push_back(waiter);
+    } else {
+      taken_.push_back(waiter);
+      members_.push_back(waiter->member);
+    }
   }
+  queue.waiters_.swap(staying);
+}
+
+WriteQueue::Group::~Group() noexcept {
+  for (const std::shared_ptr<Waiter>& waiter : taken_) waiter->tell(Waiter::News::done);
 }
 
 void WriteQueue::leave_room() {
@@ -96,14 +127,20 @@ bool WriteQueue::others_within(std::chrono::seconds span) const noexcept {
 
 void WriteQueue::finish() noexcept {
   ended_ = Clock::now();
-  const std::lock_guard lock(mutex_);
-  for (Waiter& waiter : waiters_) {
-    if (waiter.ready || waiter.taken) continue;
-    waiter.ready = true;
-    waiter.wake.notify_one();
-    return;
+  std::shared_ptr<Waiter> next;
+  Waiter::News news = Waiter::News::free;
+  {
+    const std::lock_guard lock(mutex_);
+    taken_ = false;
+    if (waiters_.empty()) return;
+    next = waiters_.front();
+    if (ended_ >= next->patient_until) {
+      news = Waiter::News::turn;
+      waiters_.erase(waiters_.begin());
+      taken_ = true;
+    }
   }
-  taken_ = false;
+  next->tell(news);
 }
 
 }  // namespace kvstore::internal

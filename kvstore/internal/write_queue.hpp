@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <list>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -19,8 +19,12 @@ namespace kvstore::internal {
 
 class Writing;
 
-/// Lets the writers of this process take turns, in the order in which they came, and leaves room
-/// for those of other processes.
+/// Lets the writers of this process take turns, and leaves room for those of other processes.
+///
+/// A turn that ends is for whoever comes first, mostly the thread that had it: if it were always
+/// handed to the next in line, each write would wait for another thread to wake up. Only who has
+/// waited for 1 ms, or half of the time until its deadline, gets it handed. Nobody is told anything
+/// while the queue's mutex is held, which the woken thread may need at once.
 ///
 /// Who writes back to back for longer than 50 ms while anybody else has the database open leaves
 /// the lock free in windows that are the same for all processes of the machine, because they share
@@ -31,6 +35,9 @@ class Writing;
 /// and 100 ms): a poll that misses one window comes 6 ms later in the period of the next, and so
 /// hits one of 7 ms within eight polls.
 class WriteQueue {
+  class Waiter;
+  using Waiters = std::vector<std::shared_ptr<Waiter>>;
+
  public:
   /// `has_neighbours`: whether there is somebody to leave room for; asked by whoever has the turn.
   WriteQueue(std::string name, std::function<bool()> has_neighbours);
@@ -73,7 +80,7 @@ class WriteQueue {
     [[nodiscard]] std::span<Member* const> members() const noexcept { return members_; }
 
    private:
-    WriteQueue& queue_;
+    Waiters taken_;  ///< Out of the line.
     std::vector<Member*> members_;
   };
 
@@ -92,12 +99,29 @@ class WriteQueue {
   [[nodiscard]] bool others_within(std::chrono::seconds span) const noexcept;
 
  private:
-  struct Waiter {
-    Member* member = nullptr;
-    bool ready = false;  ///< Has the turn.
-    bool taken = false;  ///< Somebody is doing its work.
-    bool done = false;   ///< Somebody has.
-    std::condition_variable wake{};
+  /// A call that waits in line. It is shared with whoever has news for it.
+  class Waiter {
+   public:
+    enum class News : std::uint8_t {
+      none,
+      free,  ///< Nobody has the turn: it may try to take it.
+      turn,  ///< It has the turn.
+      done,  ///< Somebody has done its work.
+    };
+
+    Waiter(Member* waiting, Clock::time_point deadline) noexcept;
+    void tell(News news) noexcept;
+    /// None, if there is nothing by `deadline`.
+    News hear(Clock::time_point deadline);
+
+    Member* const member;  ///< Or null: it must have the turn itself.
+    const Clock::time_point since = Clock::now();
+    const Clock::time_point patient_until;  ///< From then on the turn is handed to it.
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable told_;
+    News news_ = News::none;
   };
 
   struct Windows {
@@ -108,11 +132,12 @@ class WriteQueue {
   static constexpr Windows alone{.length = std::chrono::microseconds(100),
                                  .period = std::chrono::microseconds(2350)};
 
+  bool wait_in_line(std::unique_lock<std::mutex>& lock, Clock::time_point deadline, Member* member);
   void leave_room();
   void finish() noexcept;
 
   std::mutex mutex_;
-  std::list<Waiter> waiters_;
+  Waiters waiters_;  ///< In the order in which they came.
   bool taken_ = false;
   std::string name_;
   std::function<bool()> has_neighbours_;

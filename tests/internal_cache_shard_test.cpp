@@ -1,8 +1,10 @@
+#include <functional>
 #include <string>
 #include <vector>
 
 #include <kvstore/internal/cache_shard.hpp>
 
+#include "heap.hpp"
 #include "support.hpp"
 
 namespace kvstore::test {
@@ -60,6 +62,41 @@ TEST(CacheShard, CountsTheBytesOfWhatItHolds) {
   shard.drop_all();
   EXPECT_EQ(shard.bytes(), 0U);
   EXPECT_EQ(shard.find(HashedKey("b")), nullptr);
+}
+
+/// Adds many documents. Returns what the shard says that they take, as a share of what they take.
+double estimate_of(const std::function<CacheShard::Document(const HashedKey&)>& document) {
+  constexpr int documents = 20'000;
+  const std::size_t before = heap_in_use();
+  CacheShard shard;
+  for (int i = 0; i < documents; ++i) {
+    const std::string name = "the key of document " + std::to_string(i);
+    const HashedKey key(name);
+    shard.missed_before(key);
+    shard.add(key, document(key));
+  }
+  const auto taken = static_cast<double>(heap_in_use() - before);
+  return static_cast<double>(shard.bytes()) / taken;
+}
+
+TEST(CacheShard, CountsWhatParsedDocumentsTakeOfTheHeap) {
+  if (heap_is_replaced) GTEST_SKIP() << "a sanitizer has its own allocator";
+  EXPECT_NEAR(estimate_of([](const HashedKey& key) {
+                const json value = {{"name", "Ada Lovelace"}, {"born", 1815}};
+                return CacheShard::Document{std::make_shared<const json>(value), nullptr,
+                                            std::nullopt, CacheShard::bytes_parsed(key, value)};
+              }),
+              1, 0.05);
+}
+
+TEST(CacheShard, CountsWhatTextsTakeOfTheHeap) {
+  if (heap_is_replaced) GTEST_SKIP() << "a sanitizer has its own allocator";
+  EXPECT_NEAR(estimate_of([](const HashedKey& key) {
+                const std::string text = R"({"born":1815,"name":"Ada Lovelace"})";
+                return CacheShard::Document{nullptr, std::make_shared<const std::string>(text),
+                                            std::nullopt, CacheShard::bytes_as_text(key, text)};
+              }),
+              1, 0.05);
 }
 
 TEST(CacheShard, FindsKeysOfAPlaceThatHasMoreThanCanBeCounted) {

@@ -1,28 +1,21 @@
-#include <malloc.h>
-
 #include <vector>
 
 #include <kvstore/internal/footprint.hpp>
 
+#include "heap.hpp"
 #include "support.hpp"
 
 namespace kvstore::test {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool heap_is_replaced = true;
-#else
-constexpr bool heap_is_replaced = false;
-#endif
 
 /// What many copies of a document take of the heap, for one of them.
 std::size_t measured(const json& document) {
   constexpr std::size_t copies = 1'000;
   std::vector<json> all;
   all.reserve(copies);
-  const std::size_t before = mallinfo2().uordblks;
+  const std::size_t before = heap_in_use();
   for (std::size_t i = 0; i < copies; ++i) all.push_back(document);
-  return (mallinfo2().uordblks - before) / copies + sizeof(json);
+  return (heap_in_use() - before) / copies + sizeof(json);
 }
 
 TEST(Footprint, IsWhatTheAllocatorHandsOut) {

@@ -37,7 +37,7 @@ std::shared_ptr<const json> Cache::find(std::string_view key, Clock& clock) {
 std::shared_ptr<const json> Cache::parse(const HashedKey& key,
                                          const std::shared_ptr<const std::string>& text) {
   auto value = std::make_shared<const json>(decode(*text, key.text));
-  const std::size_t bytes = CacheShard::bytes_of(key) + footprint(*value);
+  const std::size_t bytes = CacheShard::bytes_parsed(key, *value);
   Shard& shard = shard_of(key);
   const std::lock_guard lock(shard.mutex);
   CacheShard& documents = shard.documents;
@@ -68,7 +68,7 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
     nearly_full = shard.mark == mark && documents.bytes() > shard_bytes_ - shard_bytes_ / 8;
     if (nearly_full && !documents.missed_before(hashed)) return nullptr;
   }
-  const std::size_t bytes = CacheShard::bytes_of(hashed) + footprint(value);
+  const std::size_t bytes = CacheShard::bytes_parsed(hashed, value);
   if (bytes > shard_bytes_) return nullptr;
   const std::lock_guard lock(shard.mutex);
   if (!adopt(shard, mark)) return nullptr;
@@ -84,7 +84,7 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
 void Cache::keep(std::string_view key, std::string_view text, const std::optional<Time>& expires_at,
                  const engine::Mark& mark) {
   const HashedKey hashed(key);
-  const std::size_t bytes = CacheShard::bytes_of(hashed) + heap_bytes(text.size() + 1);
+  const std::size_t bytes = CacheShard::bytes_as_text(hashed, text);
   Shard& shard = shard_of(hashed);
   CacheShard& documents = shard.documents;
   const std::lock_guard lock(shard.mutex);

@@ -33,7 +33,7 @@ class CacheShard {
     std::shared_ptr<const json> value{};        ///< Null: only the text is kept.
     std::shared_ptr<const std::string> text{};  ///< Null: it is parsed.
     std::optional<Time> expires_at{};
-    std::size_t bytes = 0;  ///< With what `bytes_of` says of its key.
+    std::size_t bytes = 0;  ///< As one of the two below says.
   };
 
   /// A document at its place in the order.
@@ -75,9 +75,15 @@ class CacheShard {
   /// The size of a document that is in here has changed. Units: bytes.
   void resize(Document& document, std::size_t bytes) noexcept;
 
-  /// What a document takes beside what it holds. Units: bytes.
-  [[nodiscard]] static std::size_t bytes_of(const HashedKey& key) noexcept {
-    return bookkeeping + heap_bytes(key.text.size() + 1);
+  /// What a document takes in here, parsed or as text, with its key. Units: bytes.
+  [[nodiscard]] static std::size_t bytes_parsed(const HashedKey& key, const json& value) {
+    return bookkeeping + heap_bytes(key.text.size() + 1) + shared(sizeof(json)) + footprint(value) -
+           sizeof(json);
+  }
+  [[nodiscard]] static std::size_t bytes_as_text(const HashedKey& key,
+                                                 std::string_view text) noexcept {
+    return bookkeeping + heap_bytes(key.text.size() + 1) + shared(sizeof(std::string)) +
+           heap_bytes(text.size() + 1);
   }
 
  private:
@@ -94,11 +100,20 @@ class CacheShard {
   };
   using ByKey = std::unordered_map<std::string, Kept, Hash, Same>;
 
-  /// A node of the table with its hash, its share of the buckets, and the two counters before a
-  /// shared document.
+  struct Miss {
+    std::uint32_t trace = 0;  ///< Some bits of the key's hash.
+    std::uint32_t number = 0;
+  };
+
+  /// A node of the table with its hash, its share of the buckets, of the counters (4, give or take)
+  /// and of the misses.
   static constexpr std::size_t bookkeeping =
-      heap_bytes(sizeof(ByKey::value_type) + 2 * sizeof(void*)) + sizeof(void*) +
-      heap_bytes(sizeof(json) + 16);
+      heap_bytes(sizeof(ByKey::value_type) + 2 * sizeof(void*)) + sizeof(void*) + 4 + sizeof(Miss);
+
+  /// With the two counters before a shared object, and what it needs to destroy itself.
+  static constexpr std::size_t shared(std::size_t size) noexcept {
+    return heap_bytes(2 * sizeof(void*) + size);
+  }
 
   [[nodiscard]] std::uint8_t& keys_beside(const HashedKey& key) noexcept {
     return present_[place(key, present_.size())];
@@ -115,10 +130,6 @@ class CacheShard {
   Kept* newest_ = nullptr;
   Kept* oldest_ = nullptr;
   std::size_t bytes_ = 0;
-  struct Miss {
-    std::uint32_t trace = 0;  ///< Some bits of the key's hash.
-    std::uint32_t number = 0;
-  };
   std::vector<Miss> missed_;  ///< At least one place for each document; none before it is asked.
   std::uint32_t misses_ = 0;  ///< Begins again at 0: what that lets in by mistake is harmless.
   /// How many keys of the table fall to each place, of which there are 2 for each key or more; 255

@@ -338,8 +338,18 @@ TEST_F(FailingDisk, ThatIsFullUnderACheckpointLeavesNoTransactionOpen) {
   EXPECT_EQ(Outside(file_).one("SELECT value FROM kv WHERE key = 'k'"), "2");
 }
 
+bool asks_to_reopen(const std::exception_ptr& reported) {
+  try {
+    std::rethrow_exception(reported);
+  } catch (const Error& error) {
+    return error.code() == ErrorCode::io &&
+           std::string_view(error.what()).find("open it again") != std::string_view::npos;
+  }
+}
+
 TEST_F(FailingDisk, ThatLosesWhatACheckpointCopiedLosesNothingThatWasStored) {
-  std::array<std::promise<std::exception_ptr>, 2> reported;
+  // Looked at where it is reported: ThreadSanitizer does not see libstdc++ count its owners.
+  std::array<std::promise<bool>, 2> reported;
   std::atomic<std::size_t> reports{0};
   std::atomic<bool> fails{false};
   const Closing closing{store_};
@@ -347,15 +357,15 @@ TEST_F(FailingDisk, ThatLosesWhatACheckpointCopiedLosesNothingThatWasStored) {
   disk_.on_database_sync = [&] { return fails.exchange(false) ? SQLITE_IOERR_FSYNC : SQLITE_OK; };
   store_.emplace(file_, Options{.on_background_error = [&](const std::exception_ptr& error) {
                    const std::size_t report = reports++;
-                   if (report < reported.size()) reported[report].set_value(error);
+                   if (report < reported.size()) reported[report].set_value(asks_to_reopen(error));
                  }});
   fails = true;
   std::optional<Outside> reader = start_checkpoint_with_reader();
-  std::future<std::exception_ptr> first = reported[0].get_future();
-  std::future<std::exception_ptr> second = reported[1].get_future();
+  std::future<bool> first = reported[0].get_future();
+  std::future<bool> second = reported[1].get_future();
   ASSERT_EQ(second.wait_for(patience), std::future_status::ready);
-  EXPECT_KV_ERROR(std::rethrow_exception(first.get()), ErrorCode::io, "open it again");
-  EXPECT_KV_ERROR(std::rethrow_exception(second.get()), ErrorCode::io, "open it again");
+  EXPECT_TRUE(first.get());
+  EXPECT_TRUE(second.get());
   reader.reset();
   store_->set("k", 1);
   store_.reset();

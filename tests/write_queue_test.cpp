@@ -171,15 +171,20 @@ std::unique_ptr<WriteQueue::Group> group_of_waiting(WriteQueue& queue) {
   return group;
 }
 
+/// The outcome of a call whose work is done by whoever has the turn.
+WriteQueue::Member::Outcome outcome_of_call(WriteQueue& queue,
+                                            WriteQueue::Clock::time_point deadline) {
+  const auto body = [](Writing&) {};
+  WriteQueue::Member member{body};
+  EXPECT_FALSE(queue.wait(deadline, &member).has_value());
+  return member.outcome;
+}
+
 TEST(WriteQueue, TellsTheOutcomeToWhoseWorkWasDoneByAnother) {
   WriteQueue queue("\"store\"", nobody);
   const WriteQueue::Turn held = queue.wait(never());
-  std::thread other([&] {
-    const auto body = [](Writing&) {};
-    WriteQueue::Member member{body};
-    EXPECT_FALSE(queue.wait(never(), &member).has_value());
-    EXPECT_EQ(member.outcome, WriteQueue::Member::Outcome::stored);
-  });
+  std::thread other(
+      [&] { EXPECT_EQ(outcome_of_call(queue, never()), WriteQueue::Member::Outcome::stored); });
   {
     const auto group = group_of_waiting(queue);
     ASSERT_EQ(group->members().size(), 1U);
@@ -192,11 +197,9 @@ TEST(WriteQueue, DoesNotRefuseWhoseWorkIsBeingDoneAtItsDeadline) {
   WriteQueue queue("\"store\"", nobody);
   const WriteQueue::Turn held = queue.wait(never());
   std::thread other([&] {
-    const auto body = [](Writing&) {};
-    WriteQueue::Member member{body};
     // Long enough to be taken on a busy machine.
     const auto deadline = WriteQueue::Clock::now() + milliseconds(500);
-    EXPECT_NO_THROW(EXPECT_FALSE(queue.wait(deadline, &member).has_value()));
+    EXPECT_NO_THROW(outcome_of_call(queue, deadline));
   });
   {
     const auto group = group_of_waiting(queue);
@@ -215,11 +218,7 @@ TEST(WriteQueue, LeavesWhoMustHaveTheTurnItselfOutOfAGroup) {
       const WriteQueue::Turn turn = queue.wait(never());
       had_turn = true;
     });
-    others.emplace_back([&] {
-      const auto body = [](Writing&) {};
-      WriteQueue::Member member{body};
-      EXPECT_FALSE(queue.wait(never(), &member).has_value());
-    });
+    others.emplace_back([&] { outcome_of_call(queue, never()); });
     EXPECT_EQ(group_of_waiting(queue)->members().size(), 1U);
     EXPECT_FALSE(had_turn);
   }

@@ -33,7 +33,7 @@ class CacheShard {
     std::shared_ptr<const json> value{};        ///< Null: only the text is kept.
     std::shared_ptr<const std::string> text{};  ///< Null: it is parsed.
     std::optional<Time> expires_at{};
-    std::size_t bytes = 0;  ///< As one of the two below says.
+    std::size_t bytes = 0;  ///< As `bytes_parsed` or `bytes_as_text` says.
   };
 
   /// A document at its place in the order.
@@ -77,13 +77,11 @@ class CacheShard {
 
   /// What a document takes in here, parsed or as text, with its key. Units: bytes.
   [[nodiscard]] static std::size_t bytes_parsed(const HashedKey& key, const json& value) {
-    return bookkeeping + heap_bytes(key.text.size() + 1) + shared(sizeof(json)) + footprint(value) -
-           sizeof(json);
+    return bytes_beside(key) + shared(sizeof(json)) + footprint(value) - sizeof(json);
   }
   [[nodiscard]] static std::size_t bytes_as_text(const HashedKey& key,
                                                  std::string_view text) noexcept {
-    return bookkeeping + heap_bytes(key.text.size() + 1) + shared(sizeof(std::string)) +
-           heap_bytes(text.size() + 1);
+    return bytes_beside(key) + shared(sizeof(std::string)) + heap_bytes(text.size() + 1);
   }
 
  private:
@@ -105,10 +103,13 @@ class CacheShard {
     std::uint32_t number = 0;
   };
 
-  /// A node of the table with its hash, its share of the buckets, of the counters (4, give or take)
-  /// and of the misses.
-  static constexpr std::size_t bookkeeping =
-      heap_bytes(sizeof(ByKey::value_type) + 2 * sizeof(void*)) + sizeof(void*) + 4 + sizeof(Miss);
+  /// The key, a node of the table with its hash, its share of the buckets, of the counters (4
+  /// bytes, give or take) and of the misses.
+  static constexpr std::size_t bytes_beside(const HashedKey& key) noexcept {
+    return heap_bytes(key.text.size() + 1) +
+           heap_bytes(sizeof(ByKey::value_type) + 2 * sizeof(void*)) + sizeof(void*) + 4 +
+           sizeof(Miss);
+  }
 
   /// With the two counters before a shared object, and what it needs to destroy itself.
   static constexpr std::size_t shared(std::size_t size) noexcept {

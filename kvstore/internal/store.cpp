@@ -180,14 +180,14 @@ void Store::write(Grouping grouping, engine::FunctionRef<void(Writing&)> body) {
     WriteTransaction transaction(*this, *std::move(turn), deadline);
     // Those who came while the write lock was waited for.
     const WriteQueue::Group others(parts_->queue);
-    if (others.members().empty()) {
+    std::vector<WriteQueue::Member*> members = others.members();
+    if (members.empty()) {
       Writing writing = transaction.writing();
       body(writing);
       transaction.commit();
       return transaction.keep_changed();
     }
-    std::vector<WriteQueue::Member*> members{&own};
-    members.insert(members.end(), others.members().begin(), others.members().end());
+    members.insert(members.begin(), &own);
     write_group(transaction, members);
   }
   if (own.outcome == WriteQueue::Member::Outcome::failed) std::rethrow_exception(own.error);

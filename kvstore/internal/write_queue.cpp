@@ -84,18 +84,21 @@ WriteQueue::Group::Group(WriteQueue& queue) {
   if (queue.waiters_.empty()) return;
   Waiters staying;
   for (const std::shared_ptr<Waiter>& waiter : queue.waiters_) {
-    if (waiter->member == nullptr || members_.size() == most) {
-      staying.push_back(waiter);
-    } else {
-      taken_.push_back(waiter);
-      members_.push_back(waiter->member);
-    }
+    const bool stays = waiter->member == nullptr || taken_.size() == most;
+    (stays ? staying : taken_).push_back(waiter);
   }
   queue.waiters_.swap(staying);
 }
 
 WriteQueue::Group::~Group() noexcept {
   for (const std::shared_ptr<Waiter>& waiter : taken_) waiter->tell(Waiter::News::done);
+}
+
+std::vector<WriteQueue::Member*> WriteQueue::Group::members() const {
+  std::vector<Member*> members;
+  members.reserve(taken_.size());
+  for (const std::shared_ptr<Waiter>& waiter : taken_) members.push_back(waiter->member);
+  return members;
 }
 
 void WriteQueue::leave_room() {

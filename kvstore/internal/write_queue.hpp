@@ -8,7 +8,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -77,11 +76,10 @@ class WriteQueue {
     Group(Group&&) = delete;
     Group& operator=(Group&&) = delete;
 
-    [[nodiscard]] std::span<Member* const> members() const noexcept { return members_; }
+    [[nodiscard]] std::vector<Member*> members() const;
 
    private:
     Waiters taken_;  ///< Out of the line.
-    std::vector<Member*> members_;
   };
 
   using Clock = std::chrono::steady_clock;

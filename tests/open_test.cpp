@@ -140,6 +140,22 @@ TEST_F(Refused, IsAStoreThatGotAUniqueIndex) {
   expect_refused(ErrorCode::not_a_store, "mine");
 }
 
+TEST_F(Refused, IsAStoreWithTheMarkOfAnotherApplication) {
+  { const KVStore store(file_); }
+  run_outside(file_, "PRAGMA application_id = 1");
+  expect_refused(ErrorCode::not_a_store, "application_id");
+}
+
+TEST_F(Refused, IsAStoreInUtf16) {
+  { const KVStore store(file_); }
+  const std::string schema =
+      Outside(file_).one("SELECT group_concat(sql, ';\n') FROM sqlite_master");
+  fs::remove(file_);
+  run_outside(file_, "PRAGMA encoding = 'UTF-16'; " + schema +
+                         "; PRAGMA user_version = 1; PRAGMA application_id = 1802924916");
+  expect_refused(ErrorCode::not_a_store, "UTF-8");
+}
+
 TEST_F(Refused, IsAStoreThatGotAColumn) {
   { const KVStore store(file_); }
   run_outside(file_, "ALTER TABLE kv ADD COLUMN extra");

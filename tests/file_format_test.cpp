@@ -111,6 +111,15 @@ std::int64_t pragma(sqlite3* database, const std::string& name) {
   return value;
 }
 
+std::int64_t pragma(engine::Connection& connection, const std::string& name) {
+  std::int64_t value = -1;
+  connection.run("PRAGMA " + name, {}, [&](engine::Row row) {
+    value = std::get<std::int64_t>(row[0]);
+    return true;
+  });
+  return value;
+}
+
 class FileFormat : public testing::Test {
  protected:
   TempDir dir_;
@@ -304,22 +313,24 @@ TEST_F(FileFormat, IsWrittenByAConnectionThatLooksAtEachCell) {
   { const KVStore store(file_); }
   const std::unique_ptr<engine::Engine> engine = engine::open_sqlite_file(file_, {});
   for (const char* which : {"the one that opened the file", "a later one"}) {
-    const auto connection = engine->connect(engine::Access::write);
-    std::int64_t checks = 0;
-    connection->run("PRAGMA cell_size_check", {}, [&](engine::Row row) {
-      checks = std::get<std::int64_t>(row[0]);
-      return true;
-    });
-    EXPECT_EQ(checks, 1) << which;
+    EXPECT_EQ(pragma(*engine->connect(engine::Access::write), "cell_size_check"), 1) << which;
   }
 }
 
-TEST_F(FileFormat, IsSyncedAsTheDurabilityAsks) {
+TEST_F(FileFormat, IsWrittenByAConnectionThatSyncsAsTheDurabilityAsks) {
   { const KVStore store(file_); }
-  const engine::DatabaseFile where(file_, {});
-  const Options normal{.durability = Durability::normal};
-  EXPECT_EQ(pragma(where.open({}).get(), "synchronous"), 2);
-  EXPECT_EQ(pragma(where.open(normal).get(), "synchronous"), 1);
+  for (const auto& [durability, level] :
+       {std::pair(Durability::full, 2), {Durability::normal, 1}}) {
+    const std::unique_ptr<engine::Engine> engine =
+        engine::open_sqlite_file(file_, {.durability = durability});
+    EXPECT_EQ(pragma(*engine->connect(engine::Access::write), "synchronous"), level);
+  }
+}
+
+TEST_F(FileFormat, IsSyncedByWhoOnlyReadsWhenTheyCloseItLast) {
+  { const KVStore store(file_); }
+  const std::unique_ptr<engine::Engine> engine = engine::open_sqlite_file(file_, {});
+  EXPECT_EQ(pragma(*engine->connect(engine::Access::read), "synchronous"), 2);
 }
 
 TEST_F(FileFormat, RunsNoTriggerOfAStrangerForItsOwnWrites) {

@@ -69,9 +69,10 @@ class MemoryEngine final : public Engine {
   explicit MemoryEngine(const Options& options)
       : Engine("\":memory:\"", sqlite_dialect, {.one_connection = true}),
         options_(options),
-        database_(open_memory(options)),
+        database_(open_memory()),
         busy_timeout_(options.busy_timeout) {
     Patience patience(options.busy_timeout);
+    prepare_to_write(database_.get(), options.durability, name());
     upgrade_schema(database_.get(), name(), patience);
   }
 
@@ -103,7 +104,7 @@ class MemoryEngine final : public Engine {
 
  private:
   std::shared_ptr<sqlite3> copy() {
-    std::shared_ptr<sqlite3> copy = open_memory(options_);
+    std::shared_ptr<sqlite3> copy = open_memory();
     sqlite3_backup* backup = sqlite3_backup_init(copy.get(), "main", database_.get(), "main");
     if (backup != nullptr) {
       constexpr int all_pages = -1;
@@ -142,7 +143,7 @@ class FileEngine final : public Engine {
       patiently(patience, [&] { database = file_.open(options_); });
     }
     if (role == Access::write) {
-      check_cells(database.get(), name());
+      prepare_to_write(database.get(), options_.durability, name());
       keep_pages(database.get(), options_, name());
       // A lost writer is replaced; the index must outlive it.
       anchor_ = database;
@@ -197,6 +198,7 @@ class FileEngine final : public Engine {
     if (!checkpoint_) {
       Database pin = file_.open(options_);
       Database copier = file_.open(options_);
+      prepare_to_write(copier.get(), options_.durability, name());
       const std::lock_guard lock(mutex_);
       checkpoint_.emplace(std::move(pin), std::move(copier), index_, name());
     }
@@ -249,7 +251,7 @@ class FileEngine final : public Engine {
     const bool had_log = file_.has_log();
     immutable_ = options_.read_only && !had_log;
     if (immutable_) {
-      refuse_old_schema(file_.open_immutable(options_).get());
+      refuse_old_schema(file_.open_immutable().get());
       return nullptr;
     }
     // Closing a file that turns out to be somebody else's must not write to it.
@@ -258,7 +260,7 @@ class FileEngine final : public Engine {
       refuse_old_schema(database.get());
     } else {
       if (examine_schema(database.get(), name()) != Schema::current) {
-        check_cells(database.get(), name());
+        prepare_to_write(database.get(), options_.durability, name());
         upgrade_schema(database.get(), name(), patience);
       }
       use_wal(database.get(), name(), patience);

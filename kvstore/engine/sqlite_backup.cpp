@@ -104,7 +104,7 @@ class Target {
 /// Whether the pages of the copy are sound, its tables those of a store, and its rows acceptable.
 void verify(const StagedFile& copy, const Options& options, FunctionRef<void(Connection&)> accept) {
   const DatabaseFile file(copy.path(), {});
-  SqliteConnection connection(file.open_immutable(options), file.name(), options.busy_timeout);
+  SqliteConnection connection(file.open_immutable(), file.name(), options.busy_timeout);
   connection.run("PRAGMA integrity_check(1)", {}, [&](Row row) {
     const auto* text = std::get_if<std::string_view>(row.data());
     if (text != nullptr && *text == "ok") return true;

@@ -213,7 +213,7 @@ State SqliteConnection::state() const noexcept {
 
 ImmutableConnection::ImmutableConnection(const DatabaseFile& file, const Options& options,
                                          const FileStamp& stamp)
-    : SqliteConnection(file.open_immutable(options), file.name(), options.busy_timeout),
+    : SqliteConnection(file.open_immutable(), file.name(), options.busy_timeout),
       file_(file),
       options_(options),
       stamp_(stamp) {}
@@ -221,7 +221,7 @@ ImmutableConnection::ImmutableConnection(const DatabaseFile& file, const Options
 void ImmutableConnection::refresh() {
   const FileStamp now = file_.stamp();
   if (now == stamp_) return;
-  replace_handle(now.has_log ? file_.open(options_) : file_.open_immutable(options_));
+  replace_handle(now.has_log ? file_.open(options_) : file_.open_immutable());
   stamp_ = now;
 }
 

@@ -152,14 +152,10 @@ void harden(sqlite3* database, const std::string& name) {
   configure(database, SQLITE_DBCONFIG_DQS_DDL, 0, name);
 }
 
-void set_pragmas(sqlite3* database, const Options& options, const std::string& name) {
-  // Overwrites freed content only where that costs no extra write.
+/// Overwrites freed content only where that costs no extra write. It is the first that looks at the
+/// file: from here on a lock, or what cannot be read, has been told.
+void erase_freed_content(sqlite3* database, const std::string& name) {
   set_pragma(database, "secure_delete", "FAST", 2, name);
-  if (options.durability == Durability::full) {
-    set_pragma(database, "synchronous", "FULL", 2, name);
-  } else {
-    set_pragma(database, "synchronous", "NORMAL", 1, name);
-  }
 }
 
 void refuse_mapping(sqlite3* database, const std::string& name) {
@@ -171,12 +167,8 @@ void refuse_mapping(sqlite3* database, const std::string& name) {
   }
 }
 
-void set_file_pragmas(sqlite3* database, const std::string& name) {
-  constexpr std::int64_t largest_idle_wal = 64 << 20;
-  set_pragma(database, "journal_size_limit", std::to_string(largest_idle_wal), largest_idle_wal,
-             name);
-  refuse_mapping(database, name);
-  // A checkpoint that SQLite starts by itself can lose commits; see sqlite_wal.hpp.
+void leave_checkpoints_to_the_library(sqlite3* database, const std::string& name) {
+  // One that SQLite starts by itself can lose commits; see sqlite_wal.hpp.
   if (sqlite3_wal_autocheckpoint(database, 0) != SQLITE_OK) {
     refuse_setting("to leave checkpoints to the library", name);
   }
@@ -313,17 +305,18 @@ Database DatabaseFile::open(const Options& options, bool keep_log) const {
   }
   harden(database.get(), name_);
   configure(database.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_log ? 1 : 0, name_);
-  set_pragmas(database.get(), options, name_);
-  set_file_pragmas(database.get(), name_);
+  erase_freed_content(database.get(), name_);
+  refuse_mapping(database.get(), name_);
+  leave_checkpoints_to_the_library(database.get(), name_);
   refuse_other_file();
   return database;
 }
 
-Database DatabaseFile::open_immutable(const Options& options) const {
+Database DatabaseFile::open_immutable() const {
   Database database =
       open_handle(uri(path_, "immutable=1"), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, name_);
   harden(database.get(), name_);
-  set_pragmas(database.get(), options, name_);
+  erase_freed_content(database.get(), name_);
   refuse_mapping(database.get(), name_);
   return database;
 }
@@ -338,17 +331,26 @@ Database open_unshared(const std::string& path) {
   return database;
 }
 
-Database open_memory(const Options& options) {
+Database open_memory() {
   const std::string name = "\":memory:\"";
   Database database = open_handle(
       ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, name);
   harden(database.get(), name);
-  set_pragmas(database.get(), options, name);
+  erase_freed_content(database.get(), name);
   return database;
 }
 
-void check_cells(sqlite3* database, const std::string& name) {
+void prepare_to_write(sqlite3* database, Durability durability, const std::string& name) {
+  constexpr std::int64_t largest_idle_wal = 64 << 20;
+  // So that damage cannot spread.
   set_pragma(database, "cell_size_check", "ON", 1, name);
+  if (durability == Durability::full) {
+    set_pragma(database, "synchronous", "FULL", 2, name);
+  } else {
+    set_pragma(database, "synchronous", "NORMAL", 1, name);
+  }
+  set_pragma(database, "journal_size_limit", std::to_string(largest_idle_wal), largest_idle_wal,
+             name);
 }
 
 void keep_pages(sqlite3* database, const Options& options, const std::string& name) {

@@ -70,7 +70,7 @@ class DatabaseFile {
   [[nodiscard]] Database open(const Options& options, bool keep_log = false) const;
 
   /// Opens for reading a file that nobody writes, without its -wal and -shm files.
-  [[nodiscard]] Database open_immutable(const Options& options) const;
+  [[nodiscard]] Database open_immutable() const;
 
  private:
   void look(const Options& options);
@@ -84,12 +84,15 @@ class DatabaseFile {
 Database open_unshared(const std::string& path);
 
 /// Opens a hardened connection to a database in memory.
-Database open_memory(const Options& options);
+Database open_memory();
 
-/// Has a connection that writes look at each cell of a page that it reads, so that damage cannot
-/// spread. Not for those that only read: it took 5,500 of the 26,900 instructions of reading an
-/// entry whose pages are not in SQLite's cache, and the checksum of the entry tells damage, too.
-void check_cells(sqlite3* database, const std::string& name);
+/// What a connection needs that writes or copies the log into the file, and nobody else: how it
+/// syncs, how long a log it leaves, and that it looks at each cell of a page that it reads. Not for
+/// those that only read: the settings take 40,000 instructions, the look at each cell 5,500 of the
+/// 26,900 of reading an entry whose pages are not in SQLite's cache, and the checksum of the entry
+/// tells damage, too. One of them may be the last to close, and copy what is left of the log into
+/// the file; SQLite's default, FULL, syncs that.
+void prepare_to_write(sqlite3* database, Durability durability, const std::string& name);
 
 /// Has a connection that writes keep more pages than SQLite's 2 MB, up to `Options::cache_bytes`: a
 /// transaction that changes more of them than it keeps writes some to the log twice.

@@ -26,8 +26,7 @@ Database open_as_it_is(const DatabaseFile& file) {
     return file.open({}, has_log);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::read_only) throw;
-    return has_log ? file.open({.read_only = true}, has_log)
-                   : file.open_immutable({.read_only = true});
+    return has_log ? file.open({.read_only = true}, has_log) : file.open_immutable();
   }
 }
 

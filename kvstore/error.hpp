@@ -37,7 +37,9 @@ KVSTORE_API std::string_view to_string(ErrorCode code) noexcept;
 
 /// The one exception of this library: what failed, on which key or file, and what to do.
 ///
-/// Two others pass through: `std::bad_alloc`, and whatever a callback of the caller throws.
+/// Two others pass through: `std::bad_alloc`, and whatever a callback of the caller throws. Without
+/// memory, though, nlohmann::json 3.11 may end the program: it allocates to destroy an array or an
+/// object. Source: https://github.com/nlohmann/json/issues/5135.
 class KVSTORE_API Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& what);

@@ -1,0 +1,55 @@
+#include "failing_heap.hpp"
+
+#include <cstdlib>
+#include <new>
+
+namespace kvstore::test {
+namespace {
+
+struct Plan {
+  bool armed = false, lasting = false, failed = false;
+  std::size_t before = 0;
+
+  bool fails() noexcept {
+    if (!armed || before-- != 0) return false;
+    failed = true;
+    armed = lasting;
+    before = 0;
+    return true;
+  }
+};
+
+thread_local Plan plan;
+
+}  // namespace
+
+FailingHeap::FailingHeap(std::size_t before, Fails how) noexcept {
+  plan = {.armed = true, .lasting = how == Fails::lastingly, .before = before};
+}
+
+FailingHeap::~FailingHeap() noexcept {
+  plan = {};
+}
+
+bool FailingHeap::failed()
+    const noexcept {  // NOLINT(readability-convert-member-functions-to-static)
+  return plan.failed;
+}
+
+}  // namespace kvstore::test
+
+// NOLINTBEGIN(cppcoreguidelines-no-malloc,cppcoreguidelines-owning-memory)
+void* operator new(std::size_t size) {
+  void* memory = kvstore::test::plan.fails() ? nullptr : std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+
+void operator delete(void* memory, std::size_t /*size*/) noexcept {
+  std::free(memory);
+}
+// NOLINTEND(cppcoreguidelines-no-malloc,cppcoreguidelines-owning-memory)

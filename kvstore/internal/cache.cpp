@@ -22,7 +22,7 @@ std::shared_ptr<const json> Cache::find(std::string_view key, Clock& clock) {
   std::optional<Time> expires_at;
   {
     const std::lock_guard lock(shard.mutex);
-    CacheShard::Kept* kept = shard.documents.find(hashed);
+    DocumentLru::Kept* kept = shard.documents.find(hashed);
     if (kept == nullptr || shard.closed || engine_.mark() != shard.mark) return nullptr;
     shard.documents.use(*kept);
     value = kept->document.value;
@@ -37,11 +37,11 @@ std::shared_ptr<const json> Cache::find(std::string_view key, Clock& clock) {
 std::shared_ptr<const json> Cache::parse(const HashedKey& key,
                                          const std::shared_ptr<const std::string>& text) {
   auto value = std::make_shared<const json>(decode(*text, key.text));
-  const std::size_t bytes = CacheShard::bytes_parsed(key, *value);
+  const std::size_t bytes = DocumentLru::bytes_parsed(key, *value);
   Shard& shard = shard_of(key);
   const std::lock_guard lock(shard.mutex);
-  CacheShard& documents = shard.documents;
-  CacheShard::Kept* kept = documents.find(key);
+  DocumentLru& documents = shard.documents;
+  DocumentLru::Kept* kept = documents.find(key);
   if (kept == nullptr || kept->document.text != text) return value;
   if (bytes > shard_bytes_) {
     documents.drop(*kept);
@@ -60,7 +60,7 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
                                         const engine::Mark& mark) {
   const HashedKey hashed(key);
   Shard& shard = shard_of(hashed);
-  CacheShard& documents = shard.documents;
+  DocumentLru& documents = shard.documents;
   bool nearly_full = false;
   {
     const std::lock_guard lock(shard.mutex);
@@ -68,13 +68,13 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
     nearly_full = shard.mark == mark && documents.bytes() > shard_bytes_ - shard_bytes_ / 8;
     if (nearly_full && !documents.missed_before(hashed)) return nullptr;
   }
-  const std::size_t bytes = CacheShard::bytes_parsed(hashed, value);
+  const std::size_t bytes = DocumentLru::bytes_parsed(hashed, value);
   if (bytes > shard_bytes_) return nullptr;
   const std::lock_guard lock(shard.mutex);
   if (!adopt(shard, mark)) return nullptr;
   const bool full = documents.bytes() + bytes > shard_bytes_;
   if (full && !nearly_full && !documents.missed_before(hashed)) return nullptr;
-  if (const CacheShard::Kept* old = documents.find(hashed)) documents.drop(*old);
+  if (const DocumentLru::Kept* old = documents.find(hashed)) documents.drop(*old);
   while (documents.bytes() + bytes > shard_bytes_) documents.drop_oldest();
   auto kept = std::make_shared<const json>(std::move(value));
   documents.add(hashed, {kept, nullptr, expires_at, bytes});
@@ -84,12 +84,12 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
 void Cache::keep(std::string_view key, std::string_view text, const std::optional<Time>& expires_at,
                  const engine::Mark& mark) {
   const HashedKey hashed(key);
-  const std::size_t bytes = CacheShard::bytes_as_text(hashed, text);
+  const std::size_t bytes = DocumentLru::bytes_as_text(hashed, text);
   Shard& shard = shard_of(hashed);
-  CacheShard& documents = shard.documents;
+  DocumentLru& documents = shard.documents;
   const std::lock_guard lock(shard.mutex);
   if (!adopt(shard, mark) || documents.bytes() + bytes > shard_bytes_) return;
-  if (const CacheShard::Kept* old = documents.find(hashed)) documents.drop(*old);
+  if (const DocumentLru::Kept* old = documents.find(hashed)) documents.drop(*old);
   documents.add(hashed, {nullptr, std::make_shared<const std::string>(text), expires_at, bytes});
 }
 
@@ -111,8 +111,8 @@ bool Cache::OwnCommit::carry(const Changes& changes, const engine::Mark& before,
   for (Shard& shard : cache_.shards_) shard.mutex.lock();
   for (const std::string& name : changes.keys()) {
     const HashedKey key(name);
-    CacheShard& documents = cache_.shard_of(key).documents;
-    const CacheShard::Kept* kept = documents.find(key);
+    DocumentLru& documents = cache_.shard_of(key).documents;
+    const DocumentLru::Kept* kept = documents.find(key);
     if (kept == nullptr) continue;
     any_read |= kept->document.value != nullptr;
     documents.drop(*kept);

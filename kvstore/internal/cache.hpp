@@ -10,9 +10,9 @@
 #include <string_view>
 
 #include <kvstore/engine/engine.hpp>
-#include <kvstore/internal/cache_shard.hpp>
 #include <kvstore/internal/changes.hpp>
 #include <kvstore/internal/clock.hpp>
+#include <kvstore/internal/document_lru.hpp>
 
 namespace kvstore::internal {
 
@@ -80,7 +80,7 @@ class Cache {
     std::mutex mutex;
     bool closed = false;
     engine::Mark mark;
-    CacheShard documents;
+    DocumentLru documents;
   };
 
   static constexpr std::size_t shard_count = 16;

@@ -3,7 +3,7 @@
 #include <limits>
 #include <utility>
 
-#include <kvstore/internal/cache_shard.hpp>
+#include <kvstore/internal/document_lru.hpp>
 
 namespace kvstore::internal {
 namespace {
@@ -16,36 +16,36 @@ void count(std::uint8_t& keys) noexcept {
 
 }  // namespace
 
-CacheShard::Kept* CacheShard::find(const HashedKey& key) {
+DocumentLru::Kept* DocumentLru::find(const HashedKey& key) {
   if (present_.empty() || keys_beside(key) == 0) return nullptr;
   const auto found = by_key_.find(key);
   return found == by_key_.end() ? nullptr : &found->second;
 }
 
-void CacheShard::link(Kept& kept) noexcept {
+void DocumentLru::link(Kept& kept) noexcept {
   kept.newer = nullptr;
   kept.older = newest_;
   (newest_ != nullptr ? newest_->newer : oldest_) = &kept;
   newest_ = &kept;
 }
 
-void CacheShard::unlink(const Kept& kept) noexcept {
+void DocumentLru::unlink(const Kept& kept) noexcept {
   (kept.newer != nullptr ? kept.newer->older : newest_) = kept.older;
   (kept.older != nullptr ? kept.older->newer : oldest_) = kept.newer;
 }
 
-void CacheShard::use(Kept& kept) noexcept {
+void DocumentLru::use(Kept& kept) noexcept {
   if (&kept == newest_) return;
   unlink(kept);
   link(kept);
 }
 
-void CacheShard::count_keys(std::size_t places) {
+void DocumentLru::count_keys(std::size_t places) {
   present_ = std::vector<std::uint8_t>(places);
   for (const auto& [key, kept] : by_key_) count(keys_beside(HashedKey(key)));
 }
 
-void CacheShard::add(const HashedKey& key, Document document) {
+void DocumentLru::add(const HashedKey& key, Document document) {
   constexpr std::size_t fewest_places = 256;
   if (present_.size() < 2 * (by_key_.size() + 1)) {
     count_keys(std::max(fewest_places, 4 * present_.size()));
@@ -59,7 +59,7 @@ void CacheShard::add(const HashedKey& key, Document document) {
   count(keys_beside(key));
 }
 
-void CacheShard::drop(const Kept& kept) {
+void DocumentLru::drop(const Kept& kept) {
   const HashedKey key(*kept.key);
   if (std::uint8_t& keys = keys_beside(key); keys != uncounted) --keys;
   bytes_ -= kept.document.bytes;
@@ -67,7 +67,7 @@ void CacheShard::drop(const Kept& kept) {
   by_key_.erase(by_key_.find(key));
 }
 
-void CacheShard::drop_all() noexcept {
+void DocumentLru::drop_all() noexcept {
   if (by_key_.empty()) return;
   by_key_.clear();
   std::ranges::fill(present_, std::uint8_t{0});
@@ -75,7 +75,7 @@ void CacheShard::drop_all() noexcept {
   bytes_ = 0;
 }
 
-bool CacheShard::missed_before(const HashedKey& key) {
+bool DocumentLru::missed_before(const HashedKey& key) {
   constexpr std::size_t fewest_places = 512;
   constexpr unsigned other_bits = 32;
   if (missed_.size() < std::max(fewest_places, by_key_.size())) {
@@ -86,7 +86,7 @@ bool CacheShard::missed_before(const HashedKey& key) {
   return before.trace == now.trace && now.number - before.number <= by_key_.size();
 }
 
-void CacheShard::resize(Document& document, std::size_t bytes) noexcept {
+void DocumentLru::resize(Document& document, std::size_t bytes) noexcept {
   bytes_ += bytes - document.bytes;
   document.bytes = bytes;
 }

@@ -24,10 +24,10 @@ struct HashedKey {
       : text(key), hash(std::hash<std::string_view>()(key)) {}
 };
 
-/// The documents that the cache keeps of one part of the keys, in the order of their use.
+/// The documents that one shard of the cache keeps, in the order of their use.
 ///
 /// Threads: one at a time.
-class CacheShard {
+class DocumentLru {
  public:
   struct Document {
     std::shared_ptr<const json> value{};        ///< Null: only the text is kept.
@@ -44,13 +44,13 @@ class CacheShard {
     Kept* older = nullptr;  ///< Null: it is the oldest.
   };
 
-  CacheShard() = default;
-  ~CacheShard() = default;
+  DocumentLru() = default;
+  ~DocumentLru() = default;
   // The documents point at each other.
-  CacheShard(const CacheShard&) = delete;
-  CacheShard& operator=(const CacheShard&) = delete;
-  CacheShard(CacheShard&&) = delete;
-  CacheShard& operator=(CacheShard&&) = delete;
+  DocumentLru(const DocumentLru&) = delete;
+  DocumentLru& operator=(const DocumentLru&) = delete;
+  DocumentLru(DocumentLru&&) = delete;
+  DocumentLru& operator=(DocumentLru&&) = delete;
 
   /// Absent: null.
   [[nodiscard]] Kept* find(const HashedKey& key);

@@ -39,8 +39,12 @@ bool FailingHeap::failed()
 }  // namespace kvstore::test
 
 // NOLINTBEGIN(cppcoreguidelines-no-malloc,cppcoreguidelines-owning-memory)
+void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  return kvstore::test::plan.fails() ? nullptr : std::malloc(size == 0 ? 1 : size);
+}
+
 void* operator new(std::size_t size) {
-  void* memory = kvstore::test::plan.fails() ? nullptr : std::malloc(size == 0 ? 1 : size);
+  void* memory = operator new(size, std::nothrow);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }

@@ -31,14 +31,13 @@ FailingHeap::~FailingHeap() noexcept {
   plan = {};
 }
 
-bool FailingHeap::failed()
-    const noexcept {  // NOLINT(readability-convert-member-functions-to-static)
+bool FailingHeap::failed() const noexcept {
   return plan.failed;
 }
 
 }  // namespace kvstore::test
 
-// NOLINTBEGIN(cppcoreguidelines-no-malloc,cppcoreguidelines-owning-memory)
+// NOLINTBEGIN(cppcoreguidelines-no-malloc): below operator new there is nothing else
 void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
   return kvstore::test::plan.fails() ? nullptr : std::malloc(size == 0 ? 1 : size);
 }
@@ -56,4 +55,4 @@ void operator delete(void* memory) noexcept {
 void operator delete(void* memory, std::size_t /*size*/) noexcept {
   std::free(memory);
 }
-// NOLINTEND(cppcoreguidelines-no-malloc,cppcoreguidelines-owning-memory)
+// NOLINTEND(cppcoreguidelines-no-malloc)

@@ -141,6 +141,11 @@ bool same_meaning(std::string_view a, std::string_view b) {
   return a == b || normalised(a) == normalised(b);
 }
 
+/// The cheap look: nearly no text has the word.
+bool may_be_unique(std::string_view sql) {
+  return lower(sql).find("unique") != std::string::npos;
+}
+
 struct Object {
   std::string type, table, sql;
 };
@@ -204,7 +209,7 @@ bool is_complete(sqlite3* database, const std::string& name) {
     const auto* part = std::ranges::find(parts, sql, &Part::sql);
     if (part != parts.end()) return has_part.at(part - parts.begin()) = true;
     if (sql.starts_with("CREATE TABLE ") && same_meaning(sql, table)) return has_table = true;
-    return lower(sql).find("unique") == std::string::npos;
+    return !may_be_unique(sql);
   };
   // Its transaction, which ends with the last row, makes one moment of all that is asked.
   const Statement texts = prepare(database, "SELECT sql FROM sqlite_master", name);
@@ -250,9 +255,7 @@ void refuse_strangers(const Contents& contents, const std::string& name) {
 
 void refuse_unique_indexes(const Contents& contents, const std::string& name) {
   for (const auto& [object_name, object] : contents.objects) {
-    // The first look is the cheap one: nearly no index has the word.
-    if (object.type == "index" && object.table == "kv" &&
-        lower(object.sql).find("unique") != std::string::npos &&
+    if (object.type == "index" && object.table == "kv" && may_be_unique(object.sql) &&
         normalised(object.sql).starts_with("create unique ")) {
       refuse(name, "the index " + in_quotes(object_name) + " would refuse or replace entries");
     }

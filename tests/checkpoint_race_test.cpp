@@ -141,7 +141,7 @@ class GuardedCheckpointRace : public CheckpointRace {
                          std::chrono::milliseconds(1000));
     own.run("SELECT count(*) FROM t");
     GuardedCheckpoint checkpoint(connect(nullptr), connect(GapVfs::name), WalIndex(own.handle()),
-                                 file_);
+                                 Durability::normal, file_);
     const Database other = connect(nullptr);
     for (int round = 0; round < 10; ++round) {
       for (int i = 0; i < commits_before; ++i) ASSERT_TRUE(commit_row());

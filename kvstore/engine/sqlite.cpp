@@ -180,10 +180,10 @@ class FileEngine final : public Engine {
     // Appending to the log needs longer to become durable (224 to 319 µs) than overwriting it in
     // place (134 to 156), so a durable log is kept short. Programs that write with plain SQL start
     // checkpoints of their own, unguarded, at 1,000 frames: be there before them. Otherwise the
-    // longer it is the less is copied in all, but the sooner a busy writer, which fills some 6,000
+    // longer it is the less is copied in all, but the sooner a busy writer, which fills some 5,000
     // frames meanwhile, comes to the bound and waits.
     constexpr std::uint32_t durable_frames = 1000;
-    constexpr std::uint32_t normal_frames = 9000;
+    constexpr std::uint32_t normal_frames = 7500;
     constexpr std::uint32_t shared_frames = 900;
     constexpr std::uint64_t largest_log = 60U << 20U;
     const std::uint32_t frames = index_.frames();
@@ -200,7 +200,7 @@ class FileEngine final : public Engine {
       Database copier = file_.open(options_);
       prepare_to_write(copier.get(), options_.durability, name());
       const std::lock_guard lock(mutex_);
-      checkpoint_.emplace(std::move(pin), std::move(copier), index_, name());
+      checkpoint_.emplace(std::move(pin), std::move(copier), index_, options_.durability, name());
     }
     return checkpoint_->run(with_writer);
   }

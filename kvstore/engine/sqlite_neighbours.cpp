@@ -1,22 +1,16 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <system_error>
 
+#include <kvstore/engine/descriptors.hpp>
 #include <kvstore/engine/sqlite_neighbours.hpp>
 
 namespace kvstore::engine {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-int number_of(const std::string& descriptor) noexcept {
-  int number = -1;
-  std::from_chars(descriptor.data(), descriptor.data() + descriptor.size(), number);
-  return number;
-}
 
 }  // namespace
 
@@ -41,7 +35,6 @@ bool Neighbours::any(std::size_t own) {
   return fcntl(index_descriptor_, F_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
-/// Compares names, not files: to ask for the status of any descriptor could wait for a server.
 void Neighbours::look_at_descriptors(std::size_t own) {
   namespace fs = std::filesystem;
   index_descriptor_ = -1;
@@ -52,14 +45,11 @@ void Neighbours::look_at_descriptors(std::size_t own) {
   if (failure) return;
   std::size_t connections = 0;
   int index_descriptor = -1;
-  for (fs::directory_iterator each("/proc/self/fd", failure), end; !failure && each != end;
-       each.increment(failure)) {
-    std::error_code closed;
-    const fs::path file = fs::read_symlink(each->path(), closed);
+  const bool all = each_descriptor([&](int number, const fs::path& file) {
     if (file == log) ++connections;
-    if (file == index) index_descriptor = number_of(each->path().filename().native());
-  }
-  if (failure) return;
+    if (file == index) index_descriptor = number;
+  });
+  if (!all) return;
   others_here_ = connections > own;
   index_descriptor_ = index_descriptor;
 }

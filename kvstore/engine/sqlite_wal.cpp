@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <kvstore/engine/sqlite_wal.hpp>
+#include <kvstore/engine/write_back.hpp>
 
 namespace kvstore::engine {
 namespace {
@@ -99,10 +100,11 @@ std::uint32_t WalIndex::page_bytes() const noexcept {
 }
 
 GuardedCheckpoint::GuardedCheckpoint(Database pin, Database copier, WalIndex index,
-                                     std::string name)
+                                     Durability durability, std::string name)
     : pin_(std::move(pin)),
       copier_(std::move(copier)),
       index_(index),
+      durability_(durability),
       name_(std::move(name)),
       budget_(shortest_hold) {}
 
@@ -123,7 +125,9 @@ Tidied GuardedCheckpoint::attempt(WithWriter with_writer) {
   // The bulk, while writers go on: what the pin reads cannot be reset.
   bool synced = false;
   for (int round = 0; round < most_rounds; ++round) {
-    if (index_.frames() - index_.backfilled() <= few_frames || !pin_log(with_writer)) break;
+    if (index_.frames() - index_.backfilled() <= few_frames) break;
+    prepare_sync(sqlite3_filename_wal(path()));
+    if (!pin_log(with_writer)) break;
     const Copied copied = copy_passively(longest_hold);
     if (synced || copied == Copied::too_slow) continue;
     // Most was copied now; a sync of less takes as long, and the log grows meanwhile.
@@ -199,10 +203,21 @@ void GuardedCheckpoint::refuse_doubtful() const {
                                  "until that is done anew; close the store and open it again");
 }
 
+const char* GuardedCheckpoint::path() const noexcept {
+  return sqlite3_db_filename(copier_.get(), "main");
+}
+
+void GuardedCheckpoint::prepare_sync(const char* file) const {
+  // A durable writer waits for the disk at each commit, and these pieces would go ahead of it: of
+  // 2 KB documents a set took 206 µs instead of 158.
+  if (durability_ == Durability::normal) write_back(file);
+}
+
 void GuardedCheckpoint::sync_file() {
   sqlite3_file* file = nullptr;
   sqlite3_file_control(copier_.get(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
   if (file == nullptr || file->pMethods == nullptr) return;
+  prepare_sync(path());
   const int code = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
   if (code != SQLITE_OK) fail(code);
 }

@@ -52,7 +52,9 @@ class GuardedCheckpoint {
  public:
   /// `pin` and `copier` are connections for this purpose only, and the last ones to be closed: so
   /// the closing of no other moves a log that is to be kept.
-  GuardedCheckpoint(Database pin, Database copier, WalIndex index, std::string name);
+  /// `durability`: of the writers.
+  GuardedCheckpoint(Database pin, Database copier, WalIndex index, Durability durability,
+                    std::string name);
 
   /// Never TRUNCATE: that would change the header that caches are validated by.
   Tidied run(WithWriter with_writer);
@@ -63,6 +65,9 @@ class GuardedCheckpoint {
   void unpin() noexcept;
   enum class Copied : std::uint8_t { all, some, too_slow };
   Copied copy_passively(std::chrono::milliseconds limit);
+  [[nodiscard]] const char* path() const noexcept;
+  /// What the disk has by now, a sync need not hand over; the writers feel that less.
+  void prepare_sync(const char* file) const;
   /// Makes what was copied durable while writers go on. SQLite itself does that when it has copied
   /// all, which is mostly in the end, while they wait.
   void sync_file();
@@ -72,6 +77,7 @@ class GuardedCheckpoint {
 
   Database pin_, copier_;
   WalIndex index_;
+  Durability durability_;
   std::string name_;
   std::chrono::milliseconds budget_;
   /// A sync failed. The system tells of lost pages once and takes them for clean from then on, so

@@ -298,6 +298,35 @@ TEST(WriteQueue, AsksForNeighboursBeforeItLeavesTheLockFree) {
   EXPECT_GT(asked, 0);
 }
 
+TEST(WriteQueue, IsUndisturbedInARunOfWritesBesideNobody) {
+  WriteQueue queue("\"store\"", nobody);
+  time_left_free(queue, milliseconds(10));
+  EXPECT_FALSE(queue.undisturbed());
+  time_left_free(queue, milliseconds(400));
+  EXPECT_TRUE(queue.undisturbed());
+}
+
+TEST(WriteQueue, IsNotUndisturbedBesideSomebody) {
+  WriteQueue queue("\"store\"", somebody);
+  time_left_free(queue, milliseconds(400));
+  EXPECT_FALSE(queue.undisturbed());
+}
+
+TEST(WriteQueue, IsNotUndisturbedOnceOthersWereSeen) {
+  WriteQueue queue("\"store\"", nobody);
+  time_left_free(queue, milliseconds(400));
+  queue.saw_others();
+  EXPECT_FALSE(queue.undisturbed());
+}
+
+TEST(WriteQueue, IsNotUndisturbedAfterABreak) {
+  WriteQueue queue("\"store\"", nobody);
+  time_left_free(queue, milliseconds(400));
+  stay_at_work(milliseconds(5));
+  const WriteQueue::Turn turn = queue.wait(never());
+  EXPECT_FALSE(queue.undisturbed());
+}
+
 TEST(WriteQueue, ForgetsOtherProcessesAfterAWhile) {
   WriteQueue queue("\"store\"", somebody);
   EXPECT_FALSE(queue.others_within(std::chrono::minutes(1)));

@@ -24,7 +24,9 @@ class SqliteConnection : public Connection {
   std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
   void run_many(std::string_view sql, NextRow next_row, OnResult on_result) override;
   void begin(Access access, std::chrono::milliseconds patience) override;
-  void commit() override;
+  using Connection::commit;
+  void commit(After after) override;
+  void leave() noexcept override;
   void rollback() noexcept override;
   [[nodiscard]] State state() const noexcept override;
 
@@ -49,6 +51,7 @@ class SqliteConnection : public Connection {
   sqlite3_stmt* prepared(std::string_view sql);
   void step_all(sqlite3_stmt* statement, Row parameters, OnRow on_row);
   int step_control(std::string_view sql) noexcept;
+  void stay();
   [[noreturn]] void fail(int code);
   void install_hooks() noexcept;
   static int on_busy(void* self, int count) noexcept;
@@ -56,6 +59,7 @@ class SqliteConnection : public Connection {
 
   std::shared_ptr<sqlite3> database_;
   Statements statements_;
+  sqlite3_stmt* staying_ = nullptr;  ///< The statement that reads on after a commit, or none.
   std::vector<Value> columns_;
   std::string name_;
   std::chrono::milliseconds busy_timeout_;
@@ -76,7 +80,8 @@ class ImmutableConnection final : public SqliteConnection {
   using SqliteConnection::run;
   std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
   void begin(Access access, std::chrono::milliseconds patience) override;
-  void commit() override;
+  using SqliteConnection::commit;
+  void commit(After after) override;
 
  private:
   /// `stamp`: taken before the file is opened, so that a change in between is seen.

@@ -137,6 +137,7 @@ Tidied GuardedCheckpoint::attempt(WithWriter with_writer) {
   // The rest, while our own writer keeps all others out.
   Copied copied = Copied::some;
   with_writer([&](Connection& writer) {
+    writer.leave();  // what it has committed since it stays could not be copied
     writer.begin(Access::write, longest_hold);
     unpin();
     copied = copy_passively(budget_);

@@ -61,6 +61,7 @@ Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& optio
                 });
           },
           options.on_background_error),
+      idle(std::chrono::milliseconds(10), [&store] { store.leave(); }),
       watcher(std::make_shared<Watcher>(*engine, options.on_background_error)) {}
 
 Store::Store(std::unique_ptr<engine::Engine> engine, Options options)
@@ -156,6 +157,16 @@ void Store::with_reader(engine::FunctionRef<void(engine::Connection&)> body) {
 void Store::with_writer(Deadline deadline, engine::FunctionRef<void(engine::Connection&)> body) {
   const Writer writer(*this, parts_->queue.wait(deadline));
   body(writer.connection());
+}
+
+/// The writer's connection does not stay where it has committed last: housekeeping, here and in
+/// other processes, could not pass that place.
+void Store::leave() noexcept {
+  try {
+    const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());
+    if (parts_->writer != nullptr) parts_->writer->leave();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory to wait in line; a write goes on
+  }
 }
 
 Store::Writer::Writer(Store& store, WriteQueue::Turn turn)
@@ -273,10 +284,13 @@ void Store::WriteTransaction::commit() {
   store_.room_.keep(last);
   Parts& parts = *store_.parts_;
   const engine::Mark before = parts.mark;
+  const bool stays =
+      !store_.traits_.one_connection && parts.queue.undisturbed() && parts.idle.touch();
+  const auto after = stays ? engine::After::stay : engine::After::leave;
   bool alone = false;
   {
     Cache::OwnCommit own(parts.cache);
-    connection().commit();
+    connection().commit(after);
     parts.mark = parts.engine->mark();
     alone = parts.engine->only_commit(connection(), before, parts.mark);
     changed_read_ = alone && own.carry(changes_, before, parts.mark);
@@ -490,6 +504,7 @@ void Store::end() {
   // closing.
   parts_->watcher->stop();
   parts_->janitor.stop();
+  parts_->idle.stop();
   closed_.store(true, std::memory_order_release);
   parts_->flights.close();
   const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());

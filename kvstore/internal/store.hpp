@@ -15,6 +15,7 @@
 #include <kvstore/internal/cache.hpp>
 #include <kvstore/internal/clock.hpp>
 #include <kvstore/internal/holder.hpp>
+#include <kvstore/internal/idle_timer.hpp>
 #include <kvstore/internal/janitor.hpp>
 #include <kvstore/internal/read_pool.hpp>
 #include <kvstore/internal/room.hpp>
@@ -154,6 +155,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
     engine::Mark mark{};                           ///< After our own last commit.
     Cache cache;
     Janitor janitor;
+    IdleTimer idle;  ///< Ends a stay of the writer's connection.
     std::shared_ptr<Watcher> watcher;
   };
 
@@ -162,6 +164,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   void write_alone(engine::FunctionRef<void(Writing&)> body);
   static void write_group(WriteTransaction& transaction,
                           std::span<WriteQueue::Member* const> members);
+  void leave() noexcept;
   void end();
   void with_reader(engine::FunctionRef<void(engine::Connection&)> body);
   void with_writer(WriteQueue::Clock::time_point deadline,

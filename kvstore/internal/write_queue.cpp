@@ -105,7 +105,10 @@ void WriteQueue::leave_room() {
   constexpr milliseconds back_to_back{1};
   constexpr milliseconds longest_run{50};
   const auto now = Clock::now();
-  if (now - ended_ > back_to_back) busy_since_ = now;
+  if (now - ended_ > back_to_back) {
+    busy_since_ = now;
+    undisturbed_ = false;
+  }
   if (now - busy_since_ < longest_run) return;
   const Windows& windows = others_within(std::chrono::seconds(10)) ? beside_others : alone;
   const auto into_period = now.time_since_epoch() % windows.period;
@@ -119,8 +122,8 @@ void WriteQueue::leave_room() {
     pause = std::min<Clock::duration>(owed, beside_others.length);
   }
   if (pause == Clock::duration::zero()) return;
-  const bool just_seen = others_within(std::chrono::seconds(1));
-  if (just_seen || has_neighbours_()) std::this_thread::sleep_for(pause);
+  undisturbed_ = !others_within(std::chrono::seconds(1)) && !has_neighbours_();
+  if (!undisturbed_) std::this_thread::sleep_for(pause);
   paused_ = Clock::now();
 }
 

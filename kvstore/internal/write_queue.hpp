@@ -91,7 +91,14 @@ class WriteQueue {
   [[nodiscard]] std::optional<Turn> wait(Clock::time_point deadline, Member* member);
 
   /// Notes that another process wants to write; called by whoever has the turn.
-  void saw_others() noexcept { others_seen_ = Clock::now(); }
+  void saw_others() noexcept {
+    others_seen_ = Clock::now();
+    undisturbed_ = false;
+  }
+
+  /// Whether it has been written back to back for 50 ms, and nobody else had the database open when
+  /// that was looked at last; called by whoever has the turn.
+  [[nodiscard]] bool undisturbed() const noexcept { return undisturbed_; }
 
   /// Whether another process was seen within `span`; called by whoever has the turn.
   [[nodiscard]] bool others_within(std::chrono::seconds span) const noexcept;
@@ -141,6 +148,7 @@ class WriteQueue {
   std::function<bool()> has_neighbours_;
   // Owned by whoever has the turn.
   Clock::time_point others_seen_{}, busy_since_{}, ended_{}, paused_{};
+  bool undisturbed_ = false;
 };
 
 }  // namespace kvstore::internal

@@ -66,6 +66,25 @@ TEST_F(Wal, StaysBoundedUnderATightLoopOfWriters) {
   EXPECT_EQ(background_errors_, 0);
 }
 
+TEST_F(Wal, StaysBoundedBesideThreadsThatReadAllTheTime) {
+  Options settings = options(Durability::normal);
+  settings.cache_bytes = 0;
+  KVStore store(file_, settings);
+  store.set("read", 1);
+  std::atomic<bool> over{false};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 2; ++i) {
+    readers.emplace_back([&] {
+      while (!over) EXPECT_EQ(store.get("read"), 1);
+    });
+  }
+  EXPECT_LE(write_in_a_tight_loop(store, 150 * mebibyte, [this] { return log_bytes(); }),
+            65 * mebibyte);
+  over = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(background_errors_, 0);
+}
+
 TEST_F(Wal, IsBoundedAgainWhenAnOutsideReaderEnds) {
   KVStore store(file_, options(Durability::normal));
   store.set("k", 1);

@@ -5,21 +5,32 @@
 
 namespace kvstore::internal {
 
-ReadPool::ReadPool(engine::Engine& engine, std::size_t most, std::chrono::milliseconds patience)
-    : engine_(engine), name_(engine.name()), most_(most), patience_(patience) {
+ReadPool::ReadPool(engine::Engine& engine, std::size_t most, std::chrono::milliseconds patience,
+                   IdleTimer& idle)
+    : engine_(engine), name_(engine.name()), most_(most), patience_(patience), idle_timer_(idle) {
   idle_.reserve(most);  // giving back must not fail
 }
 
-ReadPool::Loan::Loan(ReadPool& pool, std::unique_ptr<engine::Connection> connection,
-                     engine::Access role) noexcept
-    : pool_(&pool), connection_(std::move(connection)), role_(role) {}
+ReadPool::Loan::Loan(ReadPool& pool, Reader reader, engine::Access role) noexcept
+    : pool_(&pool), reader_(std::move(reader)), role_(role) {}
 
 ReadPool::Loan::~Loan() noexcept {
-  pool_->give_back(std::move(connection_), role_);
+  pool_->give_back(std::move(reader_), role_);
+}
+
+ReadPool::Break::Break(ReadPool& pool) noexcept : pool_(pool) {
+  ++pool_.breaks_;
+  pool_.leave();
 }
 
 ReadPool::Loan ReadPool::borrow() {
-  return {*this, take(engine::Access::read), engine::Access::read};
+  Reader reader = take(engine::Access::read);
+  leave(reader);
+  return {*this, std::move(reader), engine::Access::read};
+}
+
+ReadPool::Loan ReadPool::borrow_for_statements() {
+  return {*this, settled(take(engine::Access::read)), engine::Access::read};
 }
 
 ReadPool::Loan ReadPool::borrow_for_snapshot() {
@@ -37,7 +48,7 @@ ReadPool::Loan ReadPool::borrow_for_snapshot() {
   }
 }
 
-std::unique_ptr<engine::Connection> ReadPool::take(engine::Access role) {
+ReadPool::Reader ReadPool::take(engine::Access role) {
   {
     std::unique_lock lock(mutex_);
     const bool free = returned_.wait_for(
@@ -48,37 +59,84 @@ std::unique_ptr<engine::Connection> ReadPool::take(engine::Access role) {
                                        " read connections are in use; " + "try again");
     }
     if (!idle_.empty()) {
-      std::unique_ptr<engine::Connection> connection = std::move(idle_.back());
+      Reader reader = std::move(idle_.back());
       idle_.pop_back();
-      return connection;
+      return reader;
     }
     ++open_;
   }
   try {
-    return engine_.connect(role);
+    return {.connection = engine_.connect(role)};
   } catch (...) {
     forget_one();
     throw;
   }
 }
 
-void ReadPool::give_back(std::unique_ptr<engine::Connection> connection,
-                         engine::Access role) noexcept {
-  if (connection->state() != engine::State::idle) connection->rollback();
+ReadPool::Reader ReadPool::settled(Reader reader) {
+  try {
+    settle(reader);
+    return reader;
+  } catch (...) {
+    reader.connection.reset();
+    forget_one();
+    throw;
+  }
+}
+
+/// Sees to it that a connection stays only where a new transaction would be as well.
+void ReadPool::settle(Reader& reader) {
+  constexpr std::chrono::milliseconds back_to_back(1);
+  constexpr std::chrono::milliseconds shortest_run(50);
+  constexpr std::chrono::microseconds longest_stay(2000);
+  constexpr std::chrono::microseconds shortest_break(150);
+  const auto now = Clock::now();
+  const engine::Mark mark = engine_.mark();
+  const bool may_stay = mark.known && mark == reader.mark && breaks_ == 0;
+  reader.mark = mark;
+  if (now - reader.used > back_to_back) reader.busy_since = now;
+  reader.used = now;
+  if (reader.stays) {
+    if (may_stay && now - reader.turned < longest_stay) return;
+    leave(reader);
+    reader.turned = now;
+  } else if (may_stay && now - reader.busy_since >= shortest_run &&
+             now - reader.turned >= shortest_break) {
+    reader.connection->begin(engine::Access::read, patience_);
+    // Whatever was committed since `mark` was asked for makes the next use find another one.
+    reader.stays = true;
+    reader.turned = now;
+  }
+}
+
+void ReadPool::leave(Reader& reader) noexcept {
+  if (reader.stays) reader.connection->rollback();
+  reader.stays = false;
+}
+
+void ReadPool::leave() noexcept {
+  const std::lock_guard lock(mutex_);
+  for (Reader& reader : idle_) leave(reader);
+}
+
+void ReadPool::give_back(Reader reader, engine::Access role) noexcept {
+  if (!reader.stays && reader.connection->state() != engine::State::idle) {
+    reader.connection->rollback();
+  }
   {
     const std::lock_guard lock(mutex_);
     if (role == engine::Access::snapshot) --most_;
+    // Under the lock: whoever is to make it leave later finds it among those that are idle.
+    if (reader.stays && (breaks_ != 0 || !idle_timer_.touch())) leave(reader);
     // Where there is only one connection, this is one to a copy of a moment that has passed.
     const bool reusable =
-        connection->state() == engine::State::idle && !engine_.traits().one_connection;
-    if (reusable && open_ <= most_) {
-      idle_.push_back(std::move(connection));
-    }
+        reader.connection->state() != engine::State::lost && !engine_.traits().one_connection;
+    if (reusable && open_ <= most_) idle_.push_back(std::move(reader));
   }
-  if (connection == nullptr) {
+  if (reader.connection == nullptr) {
     returned_.notify_all();
   } else {
-    connection.reset();
+    reader.connection.reset();
     forget_one();
   }
 }

@@ -51,17 +51,18 @@ Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& optio
     : engine(std::move(opened)),
       // Whoever waited while the store was closed still gets a turn.
       queue(engine->name(), [this] { return engine != nullptr && engine->has_neighbours(); }),
-      readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout),
+      idle(std::chrono::milliseconds(10), [&store] { store.leave(); }),
+      readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout, idle),
       cache(*engine, options.cache_bytes),
       janitor(
           [&store] {
+            const ReadPool::Break no_stays(store.parts_->readers);
             return store.parts_->engine->tidy(
                 [&](engine::FunctionRef<void(engine::Connection&)> body) {
                   store.with_writer(WriteQueue::Clock::now() + store.options_.busy_timeout, body);
                 });
           },
           options.on_background_error),
-      idle(std::chrono::milliseconds(10), [&store] { store.leave(); }),
       watcher(std::make_shared<Watcher>(*engine, options.on_background_error)) {}
 
 Store::Store(std::unique_ptr<engine::Engine> engine, Options options)
@@ -131,7 +132,7 @@ Cache* Store::cache() {
 
 void Store::read(Span span, engine::FunctionRef<void(Reading&)> body) {
   refuse_misuse();
-  with_reader([&](engine::Connection& connection) {
+  with_reader(span, [&](engine::Connection& connection) {
     Reading read = reading(connection);
     if (span == Span::statement) return body(read);
     connection.begin(engine::Access::read, options_.busy_timeout);
@@ -145,9 +146,12 @@ void Store::read(Span span, engine::FunctionRef<void(Reading&)> body) {
   });
 }
 
-void Store::with_reader(engine::FunctionRef<void(engine::Connection&)> body) {
+void Store::with_reader(Span span, engine::FunctionRef<void(engine::Connection&)> body) {
   if (traits_.one_connection) {
     with_writer(WriteQueue::Clock::now() + options_.busy_timeout, body);
+  } else if (span == Span::statement) {
+    const ReadPool::Loan loan = parts_->readers.borrow_for_statements();
+    body(loan.connection());
   } else {
     const ReadPool::Loan loan = parts_->readers.borrow();
     body(loan.connection());
@@ -159,9 +163,10 @@ void Store::with_writer(Deadline deadline, engine::FunctionRef<void(engine::Conn
   body(writer.connection());
 }
 
-/// The writer's connection does not stay where it has committed last: housekeeping, here and in
-/// other processes, could not pass that place.
+/// No connection stays where it has read or committed last: housekeeping, here and in other
+/// processes, could not pass that place.
 void Store::leave() noexcept {
+  parts_->readers.leave();
   try {
     const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());
     if (parts_->writer != nullptr) parts_->writer->leave();
@@ -370,7 +375,7 @@ void Store::tidy_if_needed() {
 Stats Store::stats() {
   refuse_misuse();
   Stats stats;
-  with_reader([&](engine::Connection& connection) {
+  with_reader(Span::call, [&](engine::Connection& connection) {
     stats = parts_->engine->facts(connection);
     stats.cache_bytes = parts_->cache.bytes();
     stats.read_connections = traits_.one_connection ? 1 : parts_->readers.size();

@@ -149,13 +149,13 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
 
     std::unique_ptr<engine::Engine> engine;
     WriteQueue queue;
+    IdleTimer idle;  ///< Ends the stays of connections.
     ReadPool readers;
     SingleFlight flights{};
     std::unique_ptr<engine::Connection> writer{};  ///< Used by whoever has the turn.
     engine::Mark mark{};                           ///< After our own last commit.
     Cache cache;
     Janitor janitor;
-    IdleTimer idle;  ///< Ends a stay of the writer's connection.
     std::shared_ptr<Watcher> watcher;
   };
 
@@ -166,7 +166,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
                           std::span<WriteQueue::Member* const> members);
   void leave() noexcept;
   void end();
-  void with_reader(engine::FunctionRef<void(engine::Connection&)> body);
+  void with_reader(Span span, engine::FunctionRef<void(engine::Connection&)> body);
   void with_writer(WriteQueue::Clock::time_point deadline,
                    engine::FunctionRef<void(engine::Connection&)> body);
   WriteQueue::Clock::time_point deadline_of_write();

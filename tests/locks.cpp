@@ -1,0 +1,36 @@
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "locks.hpp"
+
+namespace kvstore::test {
+namespace {
+
+/// Whether anybody holds one of the locks `first` to `last` on the index of the log.
+/// Source: https://sqlite.org/walformat.html §2.3; proc(5), /proc/locks.
+bool is_locked(const std::string& file, int first, int last) {
+  struct stat facts {};
+  if (stat((file + "-shm").c_str(), &facts) != 0) return false;
+  const std::string inode = ":" + std::to_string(facts.st_ino);
+  std::ifstream locks("/proc/locks");
+  std::string number, kind, mode, type, holder, place;
+  for (int start = 0; locks >> number >> kind >> mode >> type >> holder >> place >> start;) {
+    if (place.ends_with(inode) && start >= first && start <= last) return true;
+    std::getline(locks, number);
+  }
+  return false;
+}
+
+}  // namespace
+
+bool log_is_pinned(const std::string& file) {
+  return is_locked(file, 124, 127);
+}
+
+/// Every connection holds this one.
+bool locks_can_be_seen(const std::string& file) {
+  return is_locked(file, 128, 128);
+}
+
+}  // namespace kvstore::test

@@ -51,7 +51,8 @@ INSTANTIATE_TEST_SUITE_P(Cache, Coherence, testing::Values(Options{}.cache_bytes
 
 TEST_P(Coherence, NoReadIsOlderThanWhatAnotherProcessHasAnnounced) {
   constexpr std::size_t keys = 16;
-  // Without a cache one thread, which nobody of this process disturbs: its connection stays.
+  // Without a cache one thread, which nobody of this process disturbs: its connection keeps
+  // reading.
   const bool cached = GetParam() != 0;
   const int readers = cached ? 3 : 1;
   const auto duration = std::chrono::milliseconds(long_run() ? 30'000 : 2'000);

@@ -16,33 +16,39 @@ namespace {
 
 using std::chrono::milliseconds;
 
-class ReadPoolOfTwo : public ::testing::Test {
- protected:
-  test::TempDir directory_;
-  std::unique_ptr<engine::Engine> engine_ =
-      engine::open_sqlite_file(directory_.file("store.db"), {});
-  IdleTimer idle_{std::chrono::hours(1), [] {}};
-  ReadPool pool_{*engine_, 2, milliseconds(20), idle_};
-};
-
 using engine::State;
 
 State state_of(const ReadPool::Loan& loan) {
   return loan.connection().state();
 }
 
-/// A pool whose only connection has been used for so long that it stays.
-class StayingReadPool : public ReadPoolOfTwo {
+class ReadPoolOfTwo : public ::testing::Test {
  protected:
-  StayingReadPool() {
-    const auto start = std::chrono::steady_clock::now();
-    while (std::chrono::steady_clock::now() - start < std::chrono::seconds(30)) {
-      if (state_of(pool_.borrow_for_statements()) == State::open) return;
-    }
-    ADD_FAILURE() << "it never stays";
+  /// Uses a connection for a statement that much later, and returns whether it keeps reading.
+  State use(ReadPool::Clock::duration later) {
+    now += later;
+    return state_of(pool_.borrow_for_statements());
   }
 
-  /// What it reads, in the transaction in which it stays if it does.
+  static inline ReadPool::Clock::time_point now{std::chrono::hours(1)};
+  test::TempDir directory_;
+  std::unique_ptr<engine::Engine> engine_ =
+      engine::open_sqlite_file(directory_.file("store.db"), {});
+  IdleTimer idle_{std::chrono::hours(1), [] { return true; }};
+  ReadPool pool_{*engine_, 2, milliseconds(20), idle_, [] { return now; }};
+};
+
+/// A pool whose only connection has been used for so long that it keeps reading.
+class ReadPoolThatKeepsReading : public ReadPoolOfTwo {
+ protected:
+  ReadPoolThatKeepsReading() {
+    for (int i = 0; i < 100; ++i) {
+      if (use(milliseconds(1)) == State::open) return;
+    }
+    ADD_FAILURE() << "it never keeps reading";
+  }
+
+  /// What it reads, in the transaction that it keeps, if it does.
   std::int64_t revision() {
     std::int64_t revision = -1;
     const ReadPool::Loan loan = pool_.borrow_for_statements();
@@ -84,67 +90,68 @@ TEST_F(ReadPoolOfTwo, EndsATransactionThatALoanLeftOpen) {
   EXPECT_EQ(loan.connection().state(), engine::State::idle);
 }
 
-TEST_F(ReadPoolOfTwo, DoesNotLetAConnectionStayThatIsUsedNowAndThen) {
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(state_of(pool_.borrow_for_statements()), State::idle);
+TEST_F(ReadPoolOfTwo, KeepsNoReadOfAConnectionThatIsUsedNowAndThen) {
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(use(milliseconds(6)), State::idle);
 }
 
-TEST_F(ReadPoolOfTwo, LetsNoConnectionStayWithoutATimerToEndIt) {
+TEST_F(ReadPoolOfTwo, KeepsNoReadBeforeALongRunOfUses) {
+  for (int i = 0; i < 49; ++i) EXPECT_EQ(use(milliseconds(1)), State::idle);
+}
+
+TEST_F(ReadPoolOfTwo, KeepsNoReadWithoutATimerToEndIt) {
   idle_.stop();
-  const auto start = std::chrono::steady_clock::now();
-  while (std::chrono::steady_clock::now() - start < milliseconds(200)) {
-    static_cast<void>(pool_.borrow_for_statements());
+  for (int i = 0; i < 100; ++i) {
+    use(milliseconds(1));
     ASSERT_FALSE(test::log_is_pinned(directory_.file("store.db")));
   }
 }
 
-TEST_F(StayingReadPool, SeesWhatSomebodyElseHasCommittedSince) {
+TEST_F(ReadPoolThatKeepsReading, SeesWhatSomebodyElseHasCommittedSince) {
   test::Outside other(directory_.file("store.db"));
-  other.run("PRAGMA synchronous = OFF");
-  const auto start = std::chrono::steady_clock::now();
-  int stays = 0;
-  for (std::int64_t written = 1; stays < 100; ++written) {
-    ASSERT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+  for (std::int64_t written = 1; written <= 100; ++written) {
     other.run("UPDATE kv_floor SET revision = " + std::to_string(written));
     for (int i = 0; i < 3; ++i) ASSERT_EQ(revision(), written);
-    if (state_of(pool_.borrow_for_statements()) == State::open) ++stays;
+    ASSERT_EQ(use(std::chrono::microseconds(200)), State::open);
   }
 }
 
-TEST_F(StayingReadPool, TakesABreakAfterAWhile) {
-  const auto start = std::chrono::steady_clock::now();
-  while (state_of(pool_.borrow_for_statements()) == State::open) {
-    ASSERT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
-  }
+TEST_F(ReadPoolThatKeepsReading, TakesABreakAfterTwoMilliseconds) {
+  EXPECT_EQ(use(std::chrono::microseconds(900)), State::open);
+  EXPECT_EQ(use(std::chrono::microseconds(900)), State::open);
+  EXPECT_EQ(use(std::chrono::microseconds(900)), State::idle);
+  EXPECT_EQ(use(std::chrono::microseconds(100)), State::idle);
+  EXPECT_EQ(use(std::chrono::microseconds(100)), State::open);
 }
 
-TEST_F(StayingReadPool, LendsAnIdleConnectionForMoreThanStatements) {
+TEST_F(ReadPoolThatKeepsReading, EndsAReadThatWasNotUsedForAWhile) {
+  EXPECT_EQ(use(milliseconds(5)), State::idle);
+}
+
+TEST_F(ReadPoolThatKeepsReading, LendsAnIdleConnectionForMoreThanStatements) {
   EXPECT_EQ(state_of(pool_.borrow()), State::idle);
 }
 
-TEST_F(StayingReadPool, LeavesWhenItIsTold) {
-  pool_.leave();
+TEST_F(ReadPoolThatKeepsReading, EndsTheReadsOfIdleConnectionsWhenItIsTold) {
+  pool_.end_idle_reads();
   EXPECT_FALSE(test::log_is_pinned(directory_.file("store.db")));
 }
 
-TEST_F(StayingReadPool, LetsNoConnectionStayDuringABreak) {
-  const ReadPool::Break no_stays(pool_);
+TEST_F(ReadPoolThatKeepsReading, KeepsNoReadDuringABreak) {
+  const ReadPool::Break no_reads_kept(pool_);
   EXPECT_FALSE(test::log_is_pinned(directory_.file("store.db")));
-  const auto start = std::chrono::steady_clock::now();
-  while (std::chrono::steady_clock::now() - start < milliseconds(200)) {
-    ASSERT_EQ(state_of(pool_.borrow_for_statements()), State::idle);
-  }
+  for (int i = 0; i < 100; ++i) ASSERT_EQ(use(milliseconds(1)), State::idle);
 }
 
-TEST_F(StayingReadPool, EndsTheStayOfAConnectionThatComesBackDuringABreak) {
-  std::optional<ReadPool::Break> no_stays;
+TEST_F(ReadPoolThatKeepsReading, EndsTheReadOfAConnectionThatComesBackDuringABreak) {
+  std::optional<ReadPool::Break> no_reads_kept;
   {
     const ReadPool::Loan loan = pool_.borrow_for_statements();
-    no_stays.emplace(pool_);
+    no_reads_kept.emplace(pool_);
   }
   EXPECT_FALSE(test::log_is_pinned(directory_.file("store.db")));
 }
 
-TEST_F(StayingReadPool, Closes) {
+TEST_F(ReadPoolThatKeepsReading, Closes) {
   pool_.close();
   EXPECT_FALSE(test::log_is_pinned(directory_.file("store.db")));
 }

@@ -3,7 +3,7 @@
 
 #include <fstream>
 
-#include <kvstore/engine/write_back.hpp>
+#include <kvstore/engine/sqlite_write_back.hpp>
 
 #include "child.hpp"
 #include "support.hpp"

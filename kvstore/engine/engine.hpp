@@ -48,9 +48,10 @@ enum class Access : std::uint8_t { read, write, snapshot };
 /// `lost`: the engine has ended the transaction by itself, or the connection is not to be trusted.
 enum class State : std::uint8_t { idle, open, lost };
 
-/// What a connection does after a commit. `stay`: it goes on reading what it has committed, which
-/// makes the next write transaction cheaper, but housekeeping cannot pass it.
-enum class After : std::uint8_t { leave, stay };
+/// Whether a commit ends the read of its transaction, too. A connection that keeps reading what it
+/// has committed begins the next write cheaper, but housekeeping cannot pass it, and it must not
+/// drop a table or an index.
+enum class AfterCommit : std::uint8_t { end_read, keep_reading };
 
 /// One connection; used by one thread at a time. Errors are `kvstore::Error`.
 class Connection {
@@ -74,11 +75,12 @@ class Connection {
 
   /// Throws: `outcome_unknown`, here only, when nobody can know whether the commit happened. After
   /// any error the transaction is over or can be rolled back.
-  virtual void commit(After after) = 0;
-  void commit() { commit(After::leave); }
+  virtual void commit(AfterCommit after) = 0;
+  void commit() { commit(AfterCommit::end_read); }
 
-  /// Ends a stay. So does whatever is done next, unless it is a write transaction.
-  virtual void leave() noexcept = 0;
+  /// Ends a read that a commit has kept. So do other transactions than a write, and statements
+  /// outside of any.
+  virtual void end_read() noexcept = 0;
 
   virtual void rollback() noexcept = 0;
   [[nodiscard]] virtual State state() const noexcept = 0;

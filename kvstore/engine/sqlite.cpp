@@ -181,7 +181,7 @@ class FileEngine final : public Engine {
     // place (134 to 156), so a durable log is kept short. Programs that write with plain SQL start
     // checkpoints of their own, unguarded, at 1,000 frames: be there before them. Otherwise the
     // longer it is the less is copied in all, but the sooner a busy writer, which fills some 5,000
-    // frames meanwhile, comes to the bound and waits.
+    // frames while these are copied, comes to the bound and waits.
     constexpr std::uint32_t durable_frames = 1000;
     constexpr std::uint32_t normal_frames = 7500;
     constexpr std::uint32_t shared_frames = 900;

@@ -68,7 +68,7 @@ SqliteConnection::SqliteConnection(std::shared_ptr<sqlite3> database, std::strin
 }
 
 void SqliteConnection::replace_handle(std::shared_ptr<sqlite3> database) {
-  leave();
+  end_read();
   statements_.clear();
   database_ = std::move(database);
   install_hooks();
@@ -127,7 +127,7 @@ void SqliteConnection::step_all(sqlite3_stmt* statement, Row parameters, OnRow o
 
 std::int64_t SqliteConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
   if (!in_transaction_) {
-    leave();
+    end_read();
     patience_ = Patience(busy_timeout_);
   }
   sqlite3_stmt* statement = prepared(sql);
@@ -159,14 +159,15 @@ int SqliteConnection::step_control(std::string_view sql) noexcept {
 
 void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) {
   patience_ = Patience(patience);
-  if (access != Access::write) leave();
+  if (access != Access::write) end_read();
   if (access == Access::write && place_.has_moved(database_.get())) raise_moved(name_);
   for (;;) {
     const int code = step_control(access == Access::write ? "BEGIN IMMEDIATE" : "BEGIN");
     if (code == SQLITE_OK) break;
     if (!is_busy(code)) fail(code);
-    if (staying_ != nullptr) {
-      leave();  // somebody else has committed since
+    if (kept_read_ != nullptr) {
+      end_read();  // somebody else has committed since, or is writing: SQLite waits for no lock
+                   // here
     } else if (!patience_.wait()) {
       raise_busy(patience_, name_);
     }
@@ -183,27 +184,31 @@ void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) 
   }
 }
 
-/// A statement between two of its rows keeps the read lock that its transaction took: of the six
-/// locks and unlocks of a small write four can be left out.
+/// A statement between two of its rows keeps the read mark of its transaction: of the six locks and
+/// unlocks of a small write four can be left out.
 /// Source: https://sqlite.org/walformat.html §2.3.
-void SqliteConnection::stay() {
-  if (staying_ != nullptr) return;
-  staying_ = prepared("SELECT 1 FROM sqlite_master");
-  const int code = sqlite3_step(staying_);
+void SqliteConnection::keep_reading() {
+  if (kept_read_ != nullptr) return;
+  try {
+    kept_read_ = prepared("SELECT 1 FROM sqlite_master");
+  } catch (const std::bad_alloc&) {
+    return;  // what is to be committed needs no more memory
+  }
+  const int code = sqlite3_step(kept_read_);
   if (code == SQLITE_ROW) return;
-  leave();
-  fail(code);
+  end_read();
+  if (sqlite3_get_autocommit(database_.get()) != 0) fail(code);  // it took the transaction along
 }
 
-void SqliteConnection::leave() noexcept {
-  sqlite3_reset(std::exchange(staying_, nullptr));
+void SqliteConnection::end_read() noexcept {
+  sqlite3_reset(std::exchange(kept_read_, nullptr));
 }
 
-void SqliteConnection::commit(After after) {
-  if (after == After::stay) {
-    stay();
+void SqliteConnection::commit(AfterCommit after) {
+  if (after == AfterCommit::keep_reading) {
+    keep_reading();
   } else {
-    leave();
+    end_read();
   }
   errno = 0;
   int code = step_control("COMMIT");
@@ -230,7 +235,7 @@ void SqliteConnection::commit(After after) {
 }
 
 void SqliteConnection::rollback() noexcept {
-  leave();
+  end_read();
   if (sqlite3_get_autocommit(database_.get()) == 0 && step_control("ROLLBACK") != SQLITE_OK) {
     lost_ = true;
   }
@@ -275,7 +280,7 @@ void ImmutableConnection::begin(Access access, std::chrono::milliseconds patienc
   SqliteConnection::begin(access, patience);
 }
 
-void ImmutableConnection::commit(After after) {
+void ImmutableConnection::commit(AfterCommit after) {
   SqliteConnection::commit(after);
   refuse_changed_file();
 }

@@ -25,8 +25,8 @@ class SqliteConnection : public Connection {
   void run_many(std::string_view sql, NextRow next_row, OnResult on_result) override;
   void begin(Access access, std::chrono::milliseconds patience) override;
   using Connection::commit;
-  void commit(After after) override;
-  void leave() noexcept override;
+  void commit(AfterCommit after) override;
+  void end_read() noexcept override;
   void rollback() noexcept override;
   [[nodiscard]] State state() const noexcept override;
 
@@ -51,7 +51,7 @@ class SqliteConnection : public Connection {
   sqlite3_stmt* prepared(std::string_view sql);
   void step_all(sqlite3_stmt* statement, Row parameters, OnRow on_row);
   int step_control(std::string_view sql) noexcept;
-  void stay();
+  void keep_reading();
   [[noreturn]] void fail(int code);
   void install_hooks() noexcept;
   static int on_busy(void* self, int count) noexcept;
@@ -59,7 +59,7 @@ class SqliteConnection : public Connection {
 
   std::shared_ptr<sqlite3> database_;
   Statements statements_;
-  sqlite3_stmt* staying_ = nullptr;  ///< The statement that reads on after a commit, or none.
+  sqlite3_stmt* kept_read_ = nullptr;  ///< A statement between two rows, or none.
   std::vector<Value> columns_;
   std::string name_;
   std::chrono::milliseconds busy_timeout_;
@@ -81,7 +81,7 @@ class ImmutableConnection final : public SqliteConnection {
   std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
   void begin(Access access, std::chrono::milliseconds patience) override;
   using SqliteConnection::commit;
-  void commit(After after) override;
+  void commit(AfterCommit after) override;
 
  private:
   /// `stamp`: taken before the file is opened, so that a change in between is seen.

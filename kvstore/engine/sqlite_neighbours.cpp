@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include <kvstore/engine/descriptors.hpp>
+#include <kvstore/engine/sqlite_descriptors.hpp>
 #include <kvstore/engine/sqlite_neighbours.hpp>
 
 namespace kvstore::engine {

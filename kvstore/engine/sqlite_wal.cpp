@@ -6,7 +6,7 @@
 #include <utility>
 
 #include <kvstore/engine/sqlite_wal.hpp>
-#include <kvstore/engine/write_back.hpp>
+#include <kvstore/engine/sqlite_write_back.hpp>
 
 namespace kvstore::engine {
 namespace {
@@ -137,7 +137,7 @@ Tidied GuardedCheckpoint::attempt(WithWriter with_writer) {
   // The rest, while our own writer keeps all others out.
   Copied copied = Copied::some;
   with_writer([&](Connection& writer) {
-    writer.leave();  // what it has committed since it stays could not be copied
+    writer.end_read();  // no checkpoint passes the read mark that it may hold
     writer.begin(Access::write, longest_hold);
     unpin();
     copied = copy_passively(budget_);

@@ -4,7 +4,7 @@
 
 namespace kvstore::internal {
 
-IdleTimer::IdleTimer(std::chrono::milliseconds after, std::function<void()> act)
+IdleTimer::IdleTimer(std::chrono::milliseconds after, std::function<bool()> act)
     : after_(after), act_(std::move(act)) {}
 
 IdleTimer::~IdleTimer() noexcept {
@@ -54,8 +54,9 @@ void IdleTimer::loop() noexcept {
       continue;
     }
     lock.unlock();
-    act_();
+    const bool acted = act_();
     lock.lock();
+    if (!acted) waiting_ = true;
   }
 }
 

@@ -14,16 +14,16 @@ namespace kvstore::internal {
 /// first time it happens, and sleeps while there is nothing to wait for.
 class IdleTimer {
  public:
-  /// `act` must not throw. It runs between one and two times `after` later than the last `touch`.
-  IdleTimer(std::chrono::milliseconds after, std::function<void()> act);
+  /// `act` runs when there was no `touch` for `after`, and mostly before it was twice as long. It
+  /// must not throw. False: it could not act now, and is to be called again.
+  IdleTimer(std::chrono::milliseconds after, std::function<bool()> act);
   ~IdleTimer() noexcept;
   IdleTimer(const IdleTimer&) = delete;
   IdleTimer& operator=(const IdleTimer&) = delete;
   IdleTimer(IdleTimer&&) = delete;
   IdleTimer& operator=(IdleTimer&&) = delete;
 
-  /// It happens. False: there is no thread for it, and nobody will act. To be called by one thread
-  /// at a time, and by `act` not at all.
+  /// It happens. False: there is no thread for it, and nobody will act. Threads: any.
   bool touch() noexcept;
 
   /// Nobody acts any more when it returns.
@@ -33,7 +33,7 @@ class IdleTimer {
   void loop() noexcept;
 
   const std::chrono::milliseconds after_;
-  const std::function<void()> act_;
+  const std::function<bool()> act_;
   std::atomic<std::uint64_t> touches_{0};
   std::atomic<bool> waiting_{false};
   std::mutex mutex_;

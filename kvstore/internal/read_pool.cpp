@@ -6,8 +6,13 @@
 namespace kvstore::internal {
 
 ReadPool::ReadPool(engine::Engine& engine, std::size_t most, std::chrono::milliseconds patience,
-                   IdleTimer& idle)
-    : engine_(engine), name_(engine.name()), most_(most), patience_(patience), idle_timer_(idle) {
+                   IdleTimer& idle, Clock::time_point (*now)())
+    : engine_(engine),
+      name_(engine.name()),
+      most_(most),
+      patience_(patience),
+      idle_timer_(idle),
+      now_(now) {
   idle_.reserve(most);  // giving back must not fail
 }
 
@@ -20,12 +25,12 @@ ReadPool::Loan::~Loan() noexcept {
 
 ReadPool::Break::Break(ReadPool& pool) noexcept : pool_(pool) {
   ++pool_.breaks_;
-  pool_.leave();
+  pool_.end_idle_reads();
 }
 
 ReadPool::Loan ReadPool::borrow() {
   Reader reader = take(engine::Access::read);
-  leave(reader);
+  end_read(reader);
   return {*this, std::move(reader), engine::Access::read};
 }
 
@@ -84,50 +89,50 @@ ReadPool::Reader ReadPool::settled(Reader reader) {
   }
 }
 
-/// Sees to it that a connection stays only where a new transaction would be as well.
+/// Sees to it that a connection keeps reading only what a new transaction would read as well.
 void ReadPool::settle(Reader& reader) {
-  constexpr std::chrono::milliseconds back_to_back(1);
+  constexpr std::chrono::milliseconds back_to_back(5);
   constexpr std::chrono::milliseconds shortest_run(50);
-  constexpr std::chrono::microseconds longest_stay(2000);
+  constexpr std::chrono::microseconds longest_read(2000);
   constexpr std::chrono::microseconds shortest_break(150);
-  const auto now = Clock::now();
+  const auto now = now_();
   const engine::Mark mark = engine_.mark();
-  const bool may_stay = mark.known && mark == reader.mark && breaks_ == 0;
+  const bool may_keep = mark.known && mark == reader.mark && breaks_ == 0;
   reader.mark = mark;
   if (now - reader.used > back_to_back) reader.busy_since = now;
   reader.used = now;
-  if (reader.stays) {
-    if (may_stay && now - reader.turned < longest_stay) return;
-    leave(reader);
+  if (reader.keeps_reading) {
+    if (may_keep && now - reader.turned < longest_read) return;
+    end_read(reader);
     reader.turned = now;
-  } else if (may_stay && now - reader.busy_since >= shortest_run &&
+  } else if (may_keep && now - reader.busy_since >= shortest_run &&
              now - reader.turned >= shortest_break) {
     reader.connection->begin(engine::Access::read, patience_);
     // Whatever was committed since `mark` was asked for makes the next use find another one.
-    reader.stays = true;
+    reader.keeps_reading = true;
     reader.turned = now;
   }
 }
 
-void ReadPool::leave(Reader& reader) noexcept {
-  if (reader.stays) reader.connection->rollback();
-  reader.stays = false;
+void ReadPool::end_read(Reader& reader) noexcept {
+  if (reader.keeps_reading) reader.connection->rollback();
+  reader.keeps_reading = false;
 }
 
-void ReadPool::leave() noexcept {
+void ReadPool::end_idle_reads() noexcept {
   const std::lock_guard lock(mutex_);
-  for (Reader& reader : idle_) leave(reader);
+  for (Reader& reader : idle_) end_read(reader);
 }
 
 void ReadPool::give_back(Reader reader, engine::Access role) noexcept {
-  if (!reader.stays && reader.connection->state() != engine::State::idle) {
+  if (!reader.keeps_reading && reader.connection->state() != engine::State::idle) {
     reader.connection->rollback();
   }
   {
     const std::lock_guard lock(mutex_);
     if (role == engine::Access::snapshot) --most_;
-    // Under the lock: whoever is to make it leave later finds it among those that are idle.
-    if (reader.stays && (breaks_ != 0 || !idle_timer_.touch())) leave(reader);
+    // Under the lock: whoever is to end its read later finds it among those that are idle.
+    if (reader.keeps_reading && (breaks_ != 0 || !idle_timer_.touch())) end_read(reader);
     // Where there is only one connection, this is one to a copy of a moment that has passed.
     const bool reusable =
         reader.connection->state() != engine::State::lost && !engine_.traits().one_connection;

@@ -17,24 +17,28 @@ namespace kvstore::internal {
 /// Read connections, opened as they are needed, up to a bound; so readers never wait for a writer.
 ///
 /// To take a place in the log and to give it up again is a third of a read that finds its pages in
-/// memory. So a connection that has been used back to back for 50 ms stays in one read transaction
+/// memory. So a connection that has been used back to back for 50 ms keeps one read transaction
 /// from statement to statement, as long as the engine's mark tells that nobody has committed. No
-/// checkpoint can pass it meanwhile, and no log start anew: that is why it never stays for longer
-/// than 2 ms without a break, in which others find the gaps between reads that they find anyway.
+/// checkpoint can pass it meanwhile, and no log start anew: that is why it never keeps one for
+/// longer than 2 ms without a break, in which others find the gaps between reads that they find
+/// anyway.
 class ReadPool {
+ public:
   using Clock = std::chrono::steady_clock;
 
+ private:
   struct Reader {
     std::unique_ptr<engine::Connection> connection{};
-    bool stays = false;   ///< In a transaction that sees the moment of `mark`.
-    engine::Mark mark{};  ///< Before it was used last.
-    Clock::time_point used{}, busy_since{}, turned{};  ///< `turned`: `stays` has changed.
+    bool keeps_reading = false;  ///< In a transaction that sees the moment of `mark`.
+    engine::Mark mark{};         ///< Before it was used last.
+    Clock::time_point used{}, busy_since{}, turned{};  ///< `turned`: it began or ended that.
   };
 
  public:
-  /// `idle`: is to call `leave` when no connection that stays has come back for a while.
+  /// `idle`: is to call `end_idle_reads` when no connection that keeps reading has come back for a
+  /// while.
   ReadPool(engine::Engine& engine, std::size_t most, std::chrono::milliseconds patience,
-           IdleTimer& idle);
+           IdleTimer& idle, Clock::time_point (*now)() = Clock::now);
 
   /// A connection for the length of one call, or of a snapshot.
   class Loan {
@@ -53,7 +57,7 @@ class ReadPool {
     engine::Access role_;
   };
 
-  /// While it lives no connection stays, except in a statement that has begun.
+  /// While it lives no connection keeps reading, except for a statement that has begun.
   class Break {
    public:
     explicit Break(ReadPool& pool) noexcept;
@@ -76,8 +80,8 @@ class ReadPool {
   /// For a snapshot, which may live long: the bound is one higher meanwhile.
   [[nodiscard]] Loan borrow_for_snapshot();
 
-  /// No connection that is not in use stays any longer.
-  void leave() noexcept;
+  /// No connection that is not in use keeps reading any longer.
+  void end_idle_reads() noexcept;
 
   /// Waits for loans to come back and closes all connections; no more are given out.
   void close() noexcept;
@@ -88,7 +92,7 @@ class ReadPool {
   Reader take(engine::Access role);
   Reader settled(Reader reader);
   void settle(Reader& reader);
-  static void leave(Reader& reader) noexcept;
+  static void end_read(Reader& reader) noexcept;
   void give_back(Reader reader, engine::Access role) noexcept;
   void forget_one() noexcept;
 
@@ -97,6 +101,7 @@ class ReadPool {
   std::size_t most_;
   std::chrono::milliseconds patience_;
   IdleTimer& idle_timer_;
+  Clock::time_point (*now_)();
   std::atomic<int> breaks_{0};
   std::mutex mutex_;
   std::condition_variable returned_;

@@ -51,12 +51,12 @@ Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& optio
     : engine(std::move(opened)),
       // Whoever waited while the store was closed still gets a turn.
       queue(engine->name(), [this] { return engine != nullptr && engine->has_neighbours(); }),
-      idle(std::chrono::milliseconds(10), [&store] { store.leave(); }),
+      idle(std::chrono::milliseconds(10), [&store] { return store.end_idle_reads(); }),
       readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout, idle),
       cache(*engine, options.cache_bytes),
       janitor(
           [&store] {
-            const ReadPool::Break no_stays(store.parts_->readers);
+            const ReadPool::Break no_reads_kept(store.parts_->readers);
             return store.parts_->engine->tidy(
                 [&](engine::FunctionRef<void(engine::Connection&)> body) {
                   store.with_writer(WriteQueue::Clock::now() + store.options_.busy_timeout, body);
@@ -163,15 +163,13 @@ void Store::with_writer(Deadline deadline, engine::FunctionRef<void(engine::Conn
   body(writer.connection());
 }
 
-/// No connection stays where it has read or committed last: housekeeping, here and in other
-/// processes, could not pass that place.
-void Store::leave() noexcept {
-  parts_->readers.leave();
-  try {
-    const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());
-    if (parts_->writer != nullptr) parts_->writer->leave();
-  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory to wait in line; a write goes on
-  }
+/// No connection keeps reading that is not in use: housekeeping, here and in other processes, could
+/// not pass it. Returns whether that is so; who writes just now may keep reading after that.
+bool Store::end_idle_reads() noexcept {
+  parts_->readers.end_idle_reads();
+  return parts_->queue.if_free([this] {
+    if (parts_->writer != nullptr) parts_->writer->end_read();
+  });
 }
 
 Store::Writer::Writer(Store& store, WriteQueue::Turn turn)
@@ -289,9 +287,10 @@ void Store::WriteTransaction::commit() {
   store_.room_.keep(last);
   Parts& parts = *store_.parts_;
   const engine::Mark before = parts.mark;
-  const bool stays =
+  const bool keeps_reading =
       !store_.traits_.one_connection && parts.queue.undisturbed() && parts.idle.touch();
-  const auto after = stays ? engine::After::stay : engine::After::leave;
+  const auto after =
+      keeps_reading ? engine::AfterCommit::keep_reading : engine::AfterCommit::end_read;
   bool alone = false;
   {
     Cache::OwnCommit own(parts.cache);

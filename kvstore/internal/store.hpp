@@ -149,7 +149,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
 
     std::unique_ptr<engine::Engine> engine;
     WriteQueue queue;
-    IdleTimer idle;  ///< Ends the stays of connections.
+    IdleTimer idle;  ///< Ends the reads that connections keep.
     ReadPool readers;
     SingleFlight flights{};
     std::unique_ptr<engine::Connection> writer{};  ///< Used by whoever has the turn.
@@ -164,7 +164,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
   void write_alone(engine::FunctionRef<void(Writing&)> body);
   static void write_group(WriteTransaction& transaction,
                           std::span<WriteQueue::Member* const> members);
-  void leave() noexcept;
+  bool end_idle_reads() noexcept;
   void end();
   void with_reader(Span span, engine::FunctionRef<void(engine::Connection&)> body);
   void with_writer(WriteQueue::Clock::time_point deadline,

@@ -78,6 +78,12 @@ bool WriteQueue::wait_in_line(std::unique_lock<std::mutex>& lock, Clock::time_po
   }
 }
 
+bool WriteQueue::if_free(engine::FunctionRef<void()> body) {
+  const std::lock_guard lock(mutex_);
+  if (!taken_) body();
+  return !taken_;
+}
+
 WriteQueue::Group::Group(WriteQueue& queue) {
   constexpr std::size_t most = 64;
   const std::lock_guard lock(queue.mutex_);

@@ -2,7 +2,7 @@
 #include <string>
 #include <system_error>
 
-#include <kvstore/engine/descriptors.hpp>
+#include <kvstore/engine/sqlite_descriptors.hpp>
 
 namespace kvstore::engine {
 namespace {

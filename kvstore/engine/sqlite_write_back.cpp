@@ -3,8 +3,8 @@
 
 #include <system_error>
 
-#include <kvstore/engine/descriptors.hpp>
-#include <kvstore/engine/write_back.hpp>
+#include <kvstore/engine/sqlite_descriptors.hpp>
+#include <kvstore/engine/sqlite_write_back.hpp>
 
 namespace kvstore::engine {
 namespace {

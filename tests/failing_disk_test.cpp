@@ -15,6 +15,7 @@
 
 #include <kvstore/engine/sqlite_wal.hpp>
 
+#include "failing_write_back.hpp"
 #include "outside.hpp"
 #include "support.hpp"
 
@@ -374,6 +375,31 @@ TEST_F(FailingDisk, ThatLosesWhatACheckpointCopiedLosesNothingThatWasStored) {
   EXPECT_EQ(store_->get("k"), json(1));
   EXPECT_EQ(store_->get("before"), json(1));
   EXPECT_EQ(store_->count({.prefix = "k"}), large_entries + 1U);
+  EXPECT_TRUE(store_->check().ok());
+}
+
+TEST_F(FailingDisk, ThatFailsWhileTheLogIsHandedToItKeepsTheLog) {
+  std::promise<bool> reported;
+  std::atomic<bool> is_first{true};
+  const Closing closing{store_};
+  store_.reset();
+  store_.emplace(file_, Options{.durability = Durability::normal,
+                                .on_background_error = [&](const std::exception_ptr& error) {
+                                  if (is_first.exchange(false)) {
+                                    reported.set_value(asks_to_reopen(error));
+                                  }
+                                }});
+  std::future<bool> report = reported.get_future();
+  {
+    const FailingWriteBack disk(EIO);
+    for (int i = 0; i < 300; ++i) store_->set("k" + std::to_string(i), std::string(200'000, 'v'));
+    ASSERT_EQ(report.wait_for(patience), std::future_status::ready);
+  }
+  EXPECT_TRUE(report.get());
+  store_.reset();
+  EXPECT_TRUE(std::filesystem::exists(file_ + "-wal")) << "what it holds may not be in the file";
+  store_.emplace(file_);
+  EXPECT_EQ(store_->count({.prefix = "k"}), 300U);
   EXPECT_TRUE(store_->check().ok());
 }
 

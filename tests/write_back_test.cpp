@@ -1,11 +1,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <fstream>
 
 #include <kvstore/engine/sqlite_write_back.hpp>
 
 #include "child.hpp"
+#include "failing_write_back.hpp"
 #include "support.hpp"
 
 namespace kvstore::test {
@@ -63,14 +65,14 @@ class WriteBack : public testing::Test {
 
 TEST_F(WriteBack, LeavesNothingOfTheFileForASync) {
   if (!is_counted_here()) GTEST_SKIP() << "nothing is counted here";
-  engine::write_back(path_);
+  EXPECT_TRUE(engine::write_back(path_));
   EXPECT_EQ(file_.unwritten(), 0);
 }
 
 TEST_F(WriteBack, FindsTheFileThroughALink) {
   if (!is_counted_here()) GTEST_SKIP() << "nothing is counted here";
   std::filesystem::create_directory_symlink(dir_.path(), dir_.path() / "link");
-  engine::write_back(dir_.path() / "link" / "file");
+  EXPECT_TRUE(engine::write_back(dir_.path() / "link" / "file"));
   EXPECT_EQ(file_.unwritten(), 0);
 }
 
@@ -79,7 +81,7 @@ TEST_F(WriteBack, KeepsTheLocksOfThisProcessOnTheFile) {
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   ASSERT_EQ(fcntl(file_.descriptor(), F_SETLK, &lock), 0);
-  engine::write_back(path_);
+  EXPECT_TRUE(engine::write_back(path_));
   EXPECT_EQ(in_child([&]() -> std::string {
               struct flock wanted {};
               wanted.l_type = F_WRLCK;
@@ -90,8 +92,26 @@ TEST_F(WriteBack, KeepsTheLocksOfThisProcessOnTheFile) {
             "held");
 }
 
+TEST_F(WriteBack, FindsTheFileAlsoBesideADescriptorThatOnlyNamesIt) {
+  if (!is_counted_here()) GTEST_SKIP() << "nothing is counted here";
+  const int name_only = open(path_.c_str(), O_PATH | O_CLOEXEC);
+  EXPECT_TRUE(engine::write_back(path_));
+  close(name_only);
+  EXPECT_EQ(file_.unwritten(), 0);
+}
+
+TEST_F(WriteBack, TellsWhenTheDiskFails) {
+  const FailingWriteBack disk(EIO);
+  EXPECT_FALSE(engine::write_back(path_));
+}
+
+TEST_F(WriteBack, FailsForNoOtherReason) {
+  const FailingWriteBack unknown_to_the_system(ENOSYS);
+  EXPECT_TRUE(engine::write_back(path_));
+}
+
 TEST_F(WriteBack, OfAFileThatIsNotThereDoesNothing) {
-  EXPECT_NO_THROW(engine::write_back(dir_.file("absent")));
+  EXPECT_TRUE(engine::write_back(dir_.file("absent")));
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ class GuardedCheckpoint {
   Copied copy_passively(std::chrono::milliseconds limit);
   [[nodiscard]] const char* path() const noexcept;
   /// What the disk has by now, a sync need not hand over; the writers feel that less.
-  void prepare_sync(const char* file) const;
+  void prepare_sync(const char* file);
   /// Makes what was copied durable while writers go on. SQLite itself does that when it has copied
   /// all, which is mostly in the end, while they wait.
   void sync_file();

@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <system_error>
 
 #include <kvstore/engine/sqlite_descriptors.hpp>
@@ -17,23 +19,33 @@ int descriptor_of(const std::filesystem::path& file) {
   const std::filesystem::path real = std::filesystem::canonical(file, failure);
   if (failure) return found;
   each_descriptor([&](int number, const std::filesystem::path& path) {
-    if (path == real) found = number;
+    if (path == real && (fcntl(number, F_GETFL) & O_PATH) == 0) found = number;
   });
   return found;
 }
 
+/// Whether pages may be lost: not where the system cannot do this at all.
+bool has_failed(int result) noexcept {
+  return result != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT);
+}
+
 }  // namespace
 
-void write_back(const std::filesystem::path& file) {
-  constexpr off_t piece = 128 << 10;
+bool write_back(const std::filesystem::path& file) {
+  constexpr off_t shortest_chunk = 128 << 10;
+  constexpr off_t most_chunks = 4096;
   const int descriptor = descriptor_of(file);
   struct stat facts {};
-  if (descriptor < 0 || fstat(descriptor, &facts) != 0) return;
-  // One piece is on its way while the next is handed over: the disk need not wait for this thread.
-  for (off_t at = 0; at < facts.st_size + piece; at += piece) {
-    sync_file_range(descriptor, at, piece, SYNC_FILE_RANGE_WRITE);
-    if (at > 0) sync_file_range(descriptor, at - piece, piece, SYNC_FILE_RANGE_WAIT_AFTER);
+  if (descriptor < 0 || fstat(descriptor, &facts) != 0) return true;
+  const off_t chunk = std::max(shortest_chunk, facts.st_size / most_chunks);
+  // One chunk is on its way while the next is handed over: the disk need not wait for this thread.
+  for (off_t at = 0; at < facts.st_size + chunk; at += chunk) {
+    if (has_failed(sync_file_range(descriptor, at, chunk, SYNC_FILE_RANGE_WRITE))) return false;
+    if (at == 0) continue;
+    const int waited = sync_file_range(descriptor, at - chunk, chunk, SYNC_FILE_RANGE_WAIT_AFTER);
+    if (has_failed(waited)) return false;
   }
+  return true;
 }
 
 }  // namespace kvstore::engine

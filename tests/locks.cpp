@@ -2,6 +2,9 @@
 
 #include <cstdint>
 #include <fstream>
+#include <iterator>
+#include <sstream>
+#include <vector>
 
 #include "locks.hpp"
 
@@ -15,13 +18,16 @@ bool is_locked(const std::string& file, std::int64_t first, std::int64_t last) {
   if (stat((file + "-shm").c_str(), &facts) != 0) return false;
   const std::string inode = ":" + std::to_string(facts.st_ino);
   std::ifstream locks("/proc/locks");
-  std::string number, kind, mode, type, holder, place, end;
-  // The system joins locks of one process that lie side by side.
-  for (std::int64_t start = 0;
-       locks >> number >> kind >> mode >> type >> holder >> place >> start >> end;) {
-    const bool reaches = end == "EOF" || std::stoll(end) >= first;
-    if (place.ends_with(inode) && start <= last && reaches) return true;
-    std::getline(locks, number);
+  for (std::string line; std::getline(locks, line);) {
+    constexpr std::size_t place = 5;
+    constexpr std::size_t start = 6;
+    constexpr std::size_t end = 7;
+    std::istringstream words(line);
+    const std::vector<std::string> word{std::istream_iterator<std::string>(words), {}};
+    if (word.size() <= end || !word[place].ends_with(inode)) continue;
+    // The system joins locks of one process that lie side by side.
+    const bool reaches = word[end] == "EOF" || std::stoll(word[end]) >= first;
+    if (reaches && std::stoll(word[start]) <= last) return true;
   }
   return false;
 }

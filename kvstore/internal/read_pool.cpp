@@ -128,6 +128,7 @@ void ReadPool::give_back(Reader reader, engine::Access role) noexcept {
   if (!reader.keeps_reading && reader.connection->state() != engine::State::idle) {
     reader.connection->rollback();
   }
+  std::unique_ptr<engine::Connection> superfluous;
   {
     const std::lock_guard lock(mutex_);
     if (role == engine::Access::snapshot) --most_;
@@ -136,12 +137,16 @@ void ReadPool::give_back(Reader reader, engine::Access role) noexcept {
     // Where there is only one connection, this is one to a copy of a moment that has passed.
     const bool reusable =
         reader.connection->state() != engine::State::lost && !engine_.traits().one_connection;
-    if (reusable && open_ <= most_) idle_.push_back(std::move(reader));
+    if (reusable && open_ <= most_) {
+      idle_.push_back(std::move(reader));
+    } else {
+      superfluous = std::move(reader.connection);
+    }
   }
-  if (reader.connection == nullptr) {
+  if (superfluous == nullptr) {
     returned_.notify_all();
   } else {
-    reader.connection.reset();
+    superfluous.reset();
     forget_one();
   }
 }

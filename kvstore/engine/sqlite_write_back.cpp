@@ -1,7 +1,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -32,12 +31,11 @@ bool has_failed(int result) noexcept {
 }  // namespace
 
 bool write_back(const std::filesystem::path& file) {
-  constexpr off_t shortest_chunk = 128 << 10;
-  constexpr off_t most_chunks = 4096;
+  constexpr off_t chunk = 128 << 10;
+  constexpr off_t largest = 64 << 20;
   const int descriptor = descriptor_of(file);
   struct stat facts {};
-  if (descriptor < 0 || fstat(descriptor, &facts) != 0) return true;
-  const off_t chunk = std::max(shortest_chunk, facts.st_size / most_chunks);
+  if (descriptor < 0 || fstat(descriptor, &facts) != 0 || facts.st_size > largest) return true;
   // One chunk is on its way while the next is handed over: the disk need not wait for this thread.
   for (off_t at = 0; at < facts.st_size + chunk; at += chunk) {
     if (has_failed(sync_file_range(descriptor, at, chunk, SYNC_FILE_RANGE_WRITE))) return false;

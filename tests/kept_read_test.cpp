@@ -80,9 +80,23 @@ TEST_F(KeptRead, IsOverForAWriteWhenSomebodyElseHasWritten) {
   EXPECT_EQ(other_.one("SELECT revision FROM kv_floor"), "11");
 }
 
-TEST_F(KeptRead, IsOverForAStatement) {
+TEST_F(KeptRead, IsWhatStatementsSee) {
   other_.run("UPDATE kv_floor SET revision = 10");
+  EXPECT_EQ(revision(), 1);
+  writer_->end_read();
   EXPECT_EQ(revision(), 10);
+}
+
+TEST_F(KeptRead, BeginsAlsoWithoutAWrite) {
+  writer_->end_read();
+  EXPECT_TRUE(writer_->keep_reading());
+  EXPECT_TRUE(log_is_pinned(file_));
+}
+
+TEST_F(KeptRead, EndsForHousekeeping) {
+  write();
+  const auto with_writer = [&](auto body) { body(*writer_); };
+  EXPECT_EQ(engine_->tidy(with_writer), engine::Tidied::done);
 }
 
 TEST_F(KeptRead, IsOverForAReadTransaction) {
@@ -127,7 +141,7 @@ class KeptReadOfAStore : public testing::Test {
     store_.transaction([&](Transaction& tx) {
       tx.set("k", ++written_);
       const auto start = SteadyClock::now();
-      while (SteadyClock::now() - start < std::chrono::microseconds(200)) {
+      while (SteadyClock::now() - start < std::chrono::milliseconds(1)) {
       }
     });
   }
@@ -158,6 +172,17 @@ TEST_F(KeptReadOfAStore, BeginsInALongRunOfWritesAndEndsSoonAfterIt) {
 TEST_F(KeptReadOfAStore, BeginsInALongRunOfReadsAndEndsSoonAfterIt) {
   expect_pinned(true, [&] { read(); });
   expect_pinned(false, nothing);
+}
+
+TEST_F(KeptReadOfAStore, EndsForASnapshot) {
+  expect_pinned(true, [&] { read(); });
+  EXPECT_EQ(store_.snapshot().get("read"), 0);
+}
+
+TEST_F(KeptReadOfAStore, EndsForABackup) {
+  expect_pinned(true, [&] { read(); });
+  store_.backup(dir_.file("backup.db"));
+  EXPECT_EQ(KVStore(dir_.file("backup.db")).get("read"), 0);
 }
 
 TEST_F(KeptReadOfAStore, EndsWhenSomebodyElseOpensTheFileThoughItIsWrittenOn) {

@@ -341,11 +341,18 @@ TEST(WriteQueue, RunsSomethingOnlyWhileNobodyHasTheTurn) {
   int runs = 0;
   {
     const WriteQueue::Turn turn = queue.wait(never());
-    EXPECT_FALSE(queue.if_free([&] { ++runs; }));
+    EXPECT_FALSE(queue.if_idle_since(never(), [&] { ++runs; }));
   }
   EXPECT_EQ(runs, 0);
-  EXPECT_TRUE(queue.if_free([&] { ++runs; }));
+  EXPECT_TRUE(queue.if_idle_since(never(), [&] { ++runs; }));
   EXPECT_EQ(runs, 1);
+}
+
+TEST(WriteQueue, RunsSomethingOnlyWhenNobodyHadTheTurnLately) {
+  WriteQueue queue("\"store\"", nobody);
+  const auto before = WriteQueue::Clock::now();
+  static_cast<void>(queue.wait(never()));
+  EXPECT_FALSE(queue.if_idle_since(before, [] { ADD_FAILURE(); }));
 }
 
 TEST(WriteQueue, ForgetsOtherProcessesAfterAWhile) {

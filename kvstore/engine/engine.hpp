@@ -78,8 +78,11 @@ class Connection {
   virtual void commit(AfterCommit after) = 0;
   void commit() { commit(AfterCommit::end_read); }
 
-  /// Ends a read that a commit has kept. So do other transactions than a write, and statements
-  /// outside of any.
+  /// Keeps reading the moment of now: statements outside of a transaction see it, too. Returns
+  /// whether it does; an engine need not.
+  virtual bool keep_reading() noexcept = 0;
+
+  /// Ends a read that is kept. So do a rollback, and other transactions than a write.
   virtual void end_read() noexcept = 0;
 
   virtual void rollback() noexcept = 0;

@@ -126,10 +126,7 @@ void SqliteConnection::step_all(sqlite3_stmt* statement, Row parameters, OnRow o
 }
 
 std::int64_t SqliteConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
-  if (!in_transaction_) {
-    end_read();
-    patience_ = Patience(busy_timeout_);
-  }
+  if (!in_transaction_) patience_ = Patience(busy_timeout_);
   sqlite3_stmt* statement = prepared(sql);
   step_all(statement, parameters, on_row);
   // A statement that only reads leaves the count of the one before it.
@@ -185,19 +182,18 @@ void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) 
 }
 
 /// A statement between two of its rows keeps the read mark of its transaction: of the six locks and
-/// unlocks of a small write four can be left out.
+/// unlocks of a small write four can be left out, and both of a read.
 /// Source: https://sqlite.org/walformat.html §2.3.
-void SqliteConnection::keep_reading() {
-  if (kept_read_ != nullptr) return;
+bool SqliteConnection::keep_reading() noexcept {
+  if (kept_read_ != nullptr) return true;
   try {
     kept_read_ = prepared("SELECT 1 FROM sqlite_master");
-  } catch (const std::bad_alloc&) {
-    return;  // what is to be committed needs no more memory
+  } catch (...) {
+    return false;
   }
-  const int code = sqlite3_step(kept_read_);
-  if (code == SQLITE_ROW) return;
+  if (sqlite3_step(kept_read_) == SQLITE_ROW) return true;
   end_read();
-  if (sqlite3_get_autocommit(database_.get()) != 0) fail(code);  // it took the transaction along
+  return false;
 }
 
 void SqliteConnection::end_read() noexcept {
@@ -205,10 +201,10 @@ void SqliteConnection::end_read() noexcept {
 }
 
 void SqliteConnection::commit(AfterCommit after) {
-  if (after == AfterCommit::keep_reading) {
-    keep_reading();
-  } else {
+  if (after == AfterCommit::end_read) {
     end_read();
+  } else if (!keep_reading() && sqlite3_get_autocommit(database_.get()) != 0) {
+    fail(sqlite3_extended_errcode(database_.get()));  // what went wrong has ended the transaction
   }
   errno = 0;
   int code = step_control("COMMIT");

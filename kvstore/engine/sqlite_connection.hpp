@@ -26,6 +26,7 @@ class SqliteConnection : public Connection {
   void begin(Access access, std::chrono::milliseconds patience) override;
   using Connection::commit;
   void commit(AfterCommit after) override;
+  bool keep_reading() noexcept override;
   void end_read() noexcept override;
   void rollback() noexcept override;
   [[nodiscard]] State state() const noexcept override;
@@ -51,7 +52,6 @@ class SqliteConnection : public Connection {
   sqlite3_stmt* prepared(std::string_view sql);
   void step_all(sqlite3_stmt* statement, Row parameters, OnRow on_row);
   int step_control(std::string_view sql) noexcept;
-  void keep_reading();
   [[noreturn]] void fail(int code);
   void install_hooks() noexcept;
   static int on_busy(void* self, int count) noexcept;

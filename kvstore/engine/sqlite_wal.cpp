@@ -200,8 +200,8 @@ void GuardedCheckpoint::fail(int code) {
 
 void GuardedCheckpoint::refuse_doubtful() const {
   throw Error(ErrorCode::io, "cannot checkpoint " + name_ +
-                                 ": the disk failed to store what was copied, and the log is kept "
-                                 "until that is done anew; close the store and open it again");
+                                 ": the disk failed, and the log is kept until all of it is copied "
+                                 "anew; close the store and open it again");
 }
 
 const char* GuardedCheckpoint::path() const noexcept {

@@ -6,12 +6,12 @@
 namespace kvstore::internal {
 
 ReadPool::ReadPool(engine::Engine& engine, std::size_t most, std::chrono::milliseconds patience,
-                   IdleTimer& idle, Clock::time_point (*now)())
+                   Ticker& ticker, Clock::time_point (*now)())
     : engine_(engine),
       name_(engine.name()),
       most_(most),
       patience_(patience),
-      idle_timer_(idle),
+      ticker_(ticker),
       now_(now) {
   idle_.reserve(most);  // giving back must not fail
 }
@@ -29,13 +29,11 @@ ReadPool::Break::Break(ReadPool& pool) noexcept : pool_(pool) {
 }
 
 ReadPool::Loan ReadPool::borrow() {
-  Reader reader = take(engine::Access::read);
-  end_read(reader);
-  return {*this, std::move(reader), engine::Access::read};
+  return {*this, take(engine::Access::read), engine::Access::read};
 }
 
 ReadPool::Loan ReadPool::borrow_for_statements() {
-  return {*this, settled(take(engine::Access::read)), engine::Access::read};
+  return {*this, settled(take_as_it_is(engine::Access::read)), engine::Access::read};
 }
 
 ReadPool::Loan ReadPool::borrow_for_snapshot() {
@@ -54,6 +52,12 @@ ReadPool::Loan ReadPool::borrow_for_snapshot() {
 }
 
 ReadPool::Reader ReadPool::take(engine::Access role) {
+  Reader reader = take_as_it_is(role);
+  end_read(reader);
+  return reader;
+}
+
+ReadPool::Reader ReadPool::take_as_it_is(engine::Access role) {
   {
     std::unique_lock lock(mutex_);
     const bool free = returned_.wait_for(
@@ -78,65 +82,59 @@ ReadPool::Reader ReadPool::take(engine::Access role) {
   }
 }
 
-ReadPool::Reader ReadPool::settled(Reader reader) {
-  try {
-    settle(reader);
-    return reader;
-  } catch (...) {
-    reader.connection.reset();
-    forget_one();
-    throw;
-  }
-}
-
 /// Sees to it that a connection keeps reading only what a new transaction would read as well.
-void ReadPool::settle(Reader& reader) {
-  constexpr std::chrono::milliseconds back_to_back(5);
+ReadPool::Reader ReadPool::settled(Reader reader) noexcept {
+  constexpr std::chrono::milliseconds longest_gap(5);
   constexpr std::chrono::milliseconds shortest_run(50);
-  constexpr std::chrono::microseconds longest_read(2000);
+  constexpr std::chrono::microseconds at_once(500);
+  constexpr std::chrono::milliseconds longest_read(2);
   constexpr std::chrono::microseconds shortest_break(150);
   const auto now = now_();
   const engine::Mark mark = engine_.mark();
   const bool may_keep = mark.known && mark == reader.mark && breaks_ == 0;
+  const auto gap = now - reader.used;
   reader.mark = mark;
-  if (now - reader.used > back_to_back) reader.busy_since = now;
+  if (gap > longest_gap) reader.busy_since = now;
   reader.used = now;
   if (reader.keeps_reading) {
-    if (may_keep && now - reader.turned < longest_read) return;
-    end_read(reader);
-    reader.turned = now;
-  } else if (may_keep && now - reader.busy_since >= shortest_run &&
+    if (!may_keep || now - reader.turned >= longest_read) end_read(reader);
+  } else if (may_keep && gap <= at_once && now - reader.busy_since >= shortest_run &&
              now - reader.turned >= shortest_break) {
-    reader.connection->begin(engine::Access::read, patience_);
     // Whatever was committed since `mark` was asked for makes the next use find another one.
-    reader.keeps_reading = true;
+    reader.keeps_reading = reader.connection->keep_reading();
     reader.turned = now;
   }
+  return reader;
 }
 
 void ReadPool::end_read(Reader& reader) noexcept {
-  if (reader.keeps_reading) reader.connection->rollback();
+  if (!reader.keeps_reading) return;
+  reader.connection->end_read();
   reader.keeps_reading = false;
+  reader.turned = now_();
 }
 
-void ReadPool::end_idle_reads() noexcept {
+bool ReadPool::end_idle_reads(Clock::time_point moment) noexcept {
   const std::lock_guard lock(mutex_);
-  for (Reader& reader : idle_) end_read(reader);
+  bool none = true;
+  for (Reader& reader : idle_) {
+    if (reader.used < moment) end_read(reader);
+    none = none && !reader.keeps_reading;
+  }
+  return none;
 }
 
 void ReadPool::give_back(Reader reader, engine::Access role) noexcept {
-  if (!reader.keeps_reading && reader.connection->state() != engine::State::idle) {
-    reader.connection->rollback();
-  }
+  if (reader.connection->state() != engine::State::idle) reader.connection->rollback();
   std::unique_ptr<engine::Connection> superfluous;
   {
     const std::lock_guard lock(mutex_);
     if (role == engine::Access::snapshot) --most_;
     // Under the lock: whoever is to end its read later finds it among those that are idle.
-    if (reader.keeps_reading && (breaks_ != 0 || !idle_timer_.touch())) end_read(reader);
+    if (reader.keeps_reading && (breaks_ != 0 || !ticker_.start())) end_read(reader);
     // Where there is only one connection, this is one to a copy of a moment that has passed.
     const bool reusable =
-        reader.connection->state() != engine::State::lost && !engine_.traits().one_connection;
+        reader.connection->state() == engine::State::idle && !engine_.traits().one_connection;
     if (reusable && open_ <= most_) {
       idle_.push_back(std::move(reader));
     } else {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include <kvstore/engine/engine.hpp>
-#include <kvstore/internal/idle_timer.hpp>
+#include <kvstore/internal/ticker.hpp>
 
 namespace kvstore::internal {
 
@@ -29,16 +29,15 @@ class ReadPool {
  private:
   struct Reader {
     std::unique_ptr<engine::Connection> connection{};
-    bool keeps_reading = false;  ///< In a transaction that sees the moment of `mark`.
-    engine::Mark mark{};         ///< Before it was used last.
+    bool keeps_reading = false;                        ///< The moment of `mark`.
+    engine::Mark mark{};                               ///< Before it was used last.
     Clock::time_point used{}, busy_since{}, turned{};  ///< `turned`: it began or ended that.
   };
 
  public:
-  /// `idle`: is to call `end_idle_reads` when no connection that keeps reading has come back for a
-  /// while.
+  /// `ticker`: is to call `end_idle_reads`.
   ReadPool(engine::Engine& engine, std::size_t most, std::chrono::milliseconds patience,
-           IdleTimer& idle, Clock::time_point (*now)() = Clock::now);
+           Ticker& ticker, Clock::time_point (*now)() = Clock::now);
 
   /// A connection for the length of one call, or of a snapshot.
   class Loan {
@@ -74,14 +73,15 @@ class ReadPool {
   /// Throws: busy, when all stay in use; misuse, after `close`.
   [[nodiscard]] Loan borrow();
 
-  /// For statements each of which may see a moment of its own; it may be in a transaction.
+  /// For statements each of which may see a moment of its own; it may keep reading.
   [[nodiscard]] Loan borrow_for_statements();
 
   /// For a snapshot, which may live long: the bound is one higher meanwhile.
   [[nodiscard]] Loan borrow_for_snapshot();
 
-  /// No connection that is not in use keeps reading any longer.
-  void end_idle_reads() noexcept;
+  /// Ends the reads of connections that were not used after `moment`. Returns whether none is kept,
+  /// unless by a connection in use.
+  bool end_idle_reads(Clock::time_point moment = Clock::time_point::max()) noexcept;
 
   /// Waits for loans to come back and closes all connections; no more are given out.
   void close() noexcept;
@@ -90,9 +90,9 @@ class ReadPool {
 
  private:
   Reader take(engine::Access role);
-  Reader settled(Reader reader);
-  void settle(Reader& reader);
-  static void end_read(Reader& reader) noexcept;
+  Reader take_as_it_is(engine::Access role);
+  Reader settled(Reader reader) noexcept;
+  void end_read(Reader& reader) noexcept;
   void give_back(Reader reader, engine::Access role) noexcept;
   void forget_one() noexcept;
 
@@ -100,7 +100,7 @@ class ReadPool {
   std::string name_;
   std::size_t most_;
   std::chrono::milliseconds patience_;
-  IdleTimer& idle_timer_;
+  Ticker& ticker_;
   Clock::time_point (*now_)();
   std::atomic<int> breaks_{0};
   std::mutex mutex_;

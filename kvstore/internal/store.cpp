@@ -12,6 +12,8 @@ namespace {
 
 using Deadline = WriteQueue::Clock::time_point;
 
+constexpr std::chrono::milliseconds read_is_idle_after(10);
+
 std::chrono::milliseconds left(Deadline deadline) {
   const auto rest =
       std::chrono::duration_cast<std::chrono::milliseconds>(deadline - WriteQueue::Clock::now());
@@ -51,8 +53,8 @@ Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& optio
     : engine(std::move(opened)),
       // Whoever waited while the store was closed still gets a turn.
       queue(engine->name(), [this] { return engine != nullptr && engine->has_neighbours(); }),
-      idle(std::chrono::milliseconds(10), [&store] { return store.end_idle_reads(); }),
-      readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout, idle),
+      ticker(read_is_idle_after, [&store] { return store.end_idle_reads(); }),
+      readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout, ticker),
       cache(*engine, options.cache_bytes),
       janitor(
           [&store] {
@@ -163,13 +165,15 @@ void Store::with_writer(Deadline deadline, engine::FunctionRef<void(engine::Conn
   body(writer.connection());
 }
 
-/// No connection keeps reading that is not in use: housekeeping, here and in other processes, could
-/// not pass it. Returns whether that is so; who writes just now may keep reading after that.
+/// Ends the reads that were not used lately: housekeeping, here and in other processes, could not
+/// pass them. Returns whether none is left; of a connection in use nobody can tell.
 bool Store::end_idle_reads() noexcept {
-  parts_->readers.end_idle_reads();
-  return parts_->queue.if_free([this] {
+  const auto lately = WriteQueue::Clock::now() - read_is_idle_after;
+  const bool readers = parts_->readers.end_idle_reads(lately);
+  const bool writer = parts_->queue.if_idle_since(lately, [this] {
     if (parts_->writer != nullptr) parts_->writer->end_read();
   });
+  return readers && writer;
 }
 
 Store::Writer::Writer(Store& store, WriteQueue::Turn turn)
@@ -288,7 +292,7 @@ void Store::WriteTransaction::commit() {
   Parts& parts = *store_.parts_;
   const engine::Mark before = parts.mark;
   const bool keeps_reading =
-      !store_.traits_.one_connection && parts.queue.undisturbed() && parts.idle.touch();
+      !store_.traits_.one_connection && parts.queue.undisturbed() && parts.ticker.start();
   const auto after =
       keeps_reading ? engine::AfterCommit::keep_reading : engine::AfterCommit::end_read;
   bool alone = false;
@@ -508,7 +512,7 @@ void Store::end() {
   // closing.
   parts_->watcher->stop();
   parts_->janitor.stop();
-  parts_->idle.stop();
+  parts_->ticker.stop();
   closed_.store(true, std::memory_order_release);
   parts_->flights.close();
   const WriteQueue::Turn turn = parts_->queue.wait(Deadline::max());

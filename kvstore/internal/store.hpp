@@ -15,12 +15,12 @@
 #include <kvstore/internal/cache.hpp>
 #include <kvstore/internal/clock.hpp>
 #include <kvstore/internal/holder.hpp>
-#include <kvstore/internal/idle_timer.hpp>
 #include <kvstore/internal/janitor.hpp>
 #include <kvstore/internal/read_pool.hpp>
 #include <kvstore/internal/room.hpp>
 #include <kvstore/internal/session.hpp>
 #include <kvstore/internal/single_flight.hpp>
+#include <kvstore/internal/ticker.hpp>
 #include <kvstore/internal/watcher.hpp>
 #include <kvstore/internal/write_queue.hpp>
 #include <kvstore/options.hpp>
@@ -149,7 +149,7 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
 
     std::unique_ptr<engine::Engine> engine;
     WriteQueue queue;
-    IdleTimer idle;  ///< Ends the reads that connections keep.
+    Ticker ticker;  ///< Ends the reads that connections keep; stopped before they go.
     ReadPool readers;
     SingleFlight flights{};
     std::unique_ptr<engine::Connection> writer{};  ///< Used by whoever has the turn.

@@ -78,10 +78,11 @@ bool WriteQueue::wait_in_line(std::unique_lock<std::mutex>& lock, Clock::time_po
   }
 }
 
-bool WriteQueue::if_free(engine::FunctionRef<void()> body) {
+bool WriteQueue::if_idle_since(Clock::time_point moment, engine::FunctionRef<void()> body) {
   const std::lock_guard lock(mutex_);
-  if (!taken_) body();
-  return !taken_;
+  if (taken_ || ended_ >= moment) return false;
+  body();
+  return true;
 }
 
 WriteQueue::Group::Group(WriteQueue& queue) {

@@ -100,9 +100,9 @@ class WriteQueue {
   /// that was looked at last; called by whoever has the turn.
   [[nodiscard]] bool undisturbed() const noexcept { return undisturbed_; }
 
-  /// Runs `body` unless somebody has the turn, and lets nobody take it meanwhile. Returns whether
-  /// it ran. It must be short, and not use the queue.
-  bool if_free(engine::FunctionRef<void()> body);
+  /// Runs `body` if nobody has had the turn since `moment`, and lets nobody take it meanwhile.
+  /// Returns whether it ran. It must be short, and not use the queue.
+  bool if_idle_since(Clock::time_point moment, engine::FunctionRef<void()> body);
 
   /// Whether another process was seen within `span`; called by whoever has the turn.
   [[nodiscard]] bool others_within(std::chrono::seconds span) const noexcept;

@@ -34,8 +34,10 @@ bool write_back(const std::filesystem::path& file) {
   constexpr off_t chunk = 128 << 10;
   constexpr off_t largest = 64 << 20;
   const int descriptor = descriptor_of(file);
+  // Of the path: a descriptor of another connection may be closed by now. Its number is that of
+  // another file then, some of which is written back, too, and no harm is done.
   struct stat facts {};
-  if (descriptor < 0 || fstat(descriptor, &facts) != 0 || facts.st_size > largest) return true;
+  if (descriptor < 0 || stat(file.c_str(), &facts) != 0 || facts.st_size > largest) return true;
   // One chunk is on its way while the next is handed over: the disk need not wait for this thread.
   for (off_t at = 0; at < facts.st_size + chunk; at += chunk) {
     if (has_failed(sync_file_range(descriptor, at, chunk, SYNC_FILE_RANGE_WRITE))) return false;

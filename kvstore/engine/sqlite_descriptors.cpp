@@ -1,5 +1,9 @@
+#include <dirent.h>
+
 #include <charconv>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include <kvstore/engine/sqlite_descriptors.hpp>
@@ -7,25 +11,32 @@
 namespace kvstore::engine {
 namespace {
 
-namespace fs = std::filesystem;
+struct CloseDirectory {
+  void operator()(DIR* directory) const noexcept { closedir(directory); }
+};
 
-int number_of(const std::string& descriptor) noexcept {
+/// Negative: it is not the name of a descriptor.
+int number_of(std::string_view name) noexcept {
   int number = -1;
-  std::from_chars(descriptor.data(), descriptor.data() + descriptor.size(), number);
+  std::from_chars(name.data(), name.data() + name.size(), number);
   return number;
 }
 
 }  // namespace
 
-bool each_descriptor(FunctionRef<void(int, const fs::path&)> take) {
-  std::error_code failure;
-  for (fs::directory_iterator each("/proc/self/fd", failure), end; !failure && each != end;
-       each.increment(failure)) {
+bool each_descriptor(FunctionRef<void(int, const std::filesystem::path&)> take) {
+  // Not directory_iterator: that of libstdc++ 12 ends the program when it finds no memory.
+  const std::unique_ptr<DIR, CloseDirectory> directory(opendir("/proc/self/fd"));
+  if (directory == nullptr) return false;
+  while (const dirent* entry = readdir(directory.get())) {
+    const int number = number_of(entry->d_name);
+    if (number < 0) continue;
     std::error_code closed;
-    const fs::path file = fs::read_symlink(each->path(), closed);
-    if (!closed) take(number_of(each->path().filename().native()), file);
+    const auto file =
+        std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(number), closed);
+    if (!closed) take(number, file);
   }
-  return !failure;
+  return true;
 }
 
 }  // namespace kvstore::engine

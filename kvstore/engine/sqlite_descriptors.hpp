@@ -11,7 +11,7 @@ namespace kvstore::engine {
 /// them should be asked seldom.
 ///
 /// Compare the paths, do not ask for the status of a descriptor: that could wait for a server.
-/// False: they cannot be listed here, or not all of them.
+/// False: they cannot be listed here.
 bool each_descriptor(FunctionRef<void(int, const std::filesystem::path&)> take);
 
 }  // namespace kvstore::engine

@@ -14,9 +14,8 @@
 namespace kvstore::internal {
 namespace {
 
-using std::chrono::milliseconds;
-
 using std::chrono::microseconds;
+using std::chrono::milliseconds;
 
 class ReadPoolOfTwo : public ::testing::Test {
  protected:

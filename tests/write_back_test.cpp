@@ -24,7 +24,7 @@ std::uint64_t cancelled_bytes() {
   return 0;
 }
 
-/// A file of this process that is longer than one piece, and no multiple of it.
+/// A file of this process that is longer than one chunk, and no multiple of it.
 class DirtyFile {
  public:
   explicit DirtyFile(const std::string& path)

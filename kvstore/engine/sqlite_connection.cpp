@@ -163,8 +163,8 @@ void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) 
     if (code == SQLITE_OK) break;
     if (!is_busy(code)) fail(code);
     if (kept_read_ != nullptr) {
-      end_read();  // somebody else has committed since, or is writing: SQLite waits for no lock
-                   // here
+      // Somebody else has committed since, or is writing: SQLite does not wait while it reads.
+      end_read();
     } else if (!patience_.wait()) {
       raise_busy(patience_, name_);
     }

@@ -1,5 +1,6 @@
 #include <dirent.h>
 
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <string>
@@ -28,7 +29,10 @@ bool each_descriptor(FunctionRef<void(int, const std::filesystem::path&)> take) 
   // Not directory_iterator: that of libstdc++ 12 ends the program when it finds no memory.
   const std::unique_ptr<DIR, CloseDirectory> directory(opendir("/proc/self/fd"));
   if (directory == nullptr) return false;
-  while (const dirent* entry = readdir(directory.get())) {
+  for (;;) {
+    errno = 0;
+    const dirent* entry = readdir(directory.get());
+    if (entry == nullptr) return errno == 0;
     const int number = number_of(entry->d_name);
     if (number < 0) continue;
     std::error_code closed;
@@ -36,7 +40,6 @@ bool each_descriptor(FunctionRef<void(int, const std::filesystem::path&)> take) 
         std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(number), closed);
     if (!closed) take(number, file);
   }
-  return true;
 }
 
 }  // namespace kvstore::engine

@@ -43,20 +43,17 @@ bool find(internal::Session& session, std::string_view key, internal::OnRecord o
   return found;
 }
 
-/// A document that was read: kept in the cache, or for the caller alone. Absent: neither.
-struct Document {
-  std::shared_ptr<const json> kept{};
-  std::optional<json> own{};
-};
+using Use = internal::Cache::Use;
+using Document = internal::Cache::Found;
 
 /// `at`: the only place that is asked for. Of a long document that is not kept, `own` is what
 /// stands there, and the rest is not read.
-Document read(internal::Session& session, std::string_view key,
+Document read(internal::Session& session, std::string_view key, Use use,
               const json::json_pointer* at = nullptr) {
   internal::Cache* cache = session.cache();
   Document document;
-  if (cache != nullptr) document.kept = cache->find(key, session.store().clock());
-  if (document.kept != nullptr) return document;
+  if (cache != nullptr) document = cache->find(key, use, session.store().clock());
+  if (document.kept != nullptr || document.own) return document;
   session.read(Span::statement, [&](Reading& reading) {
     internal::check_key(key, reading.options);
     const engine::Mark mark = cache != nullptr ? cache->mark() : engine::Mark{};
@@ -66,7 +63,7 @@ Document read(internal::Session& session, std::string_view key,
         return;
       }
       json value = record.parsed();
-      if (cache != nullptr) document.kept = cache->keep(key, value, record.expires_at(), mark);
+      if (cache != nullptr) document.kept = cache->keep(key, value, use, record.expires_at(), mark);
       if (document.kept != nullptr) return;
       if (at == nullptr) {
         document.own = std::move(value);
@@ -99,20 +96,20 @@ std::shared_ptr<internal::Session> Reader::shared_session() const {
 }
 
 std::optional<json> Reader::get(std::string_view key) const {
-  Document document = read(session(), key);
+  Document document = read(session(), key, Use::copy);
   if (document.kept != nullptr) return *document.kept;
   return std::move(document.own);
 }
 
 std::optional<json> Reader::get(std::string_view key, const json::json_pointer& at) const {
-  const Document document = read(session(), key, &at);
+  const Document document = read(session(), key, Use::share, &at);
   const json* place = document.kept != nullptr ? document.kept.get() : nullptr;
   if (place != nullptr) place = internal::resolve(*place, at);
   return place != nullptr ? *place : document.own;
 }
 
 std::shared_ptr<const json> Reader::get_shared(std::string_view key) const {
-  Document document = read(session(), key);
+  Document document = read(session(), key, Use::share);
   if (document.own) return std::make_shared<const json>(*std::move(document.own));
   return std::move(document.kept);
 }

@@ -17,7 +17,7 @@ struct Stats {
   std::uint64_t file_bytes = 0;      ///< Size of the database. Units: bytes.
   std::uint64_t used_bytes = 0;      ///< Of these, pages that hold data. Units: bytes.
   std::uint64_t wal_bytes = 0;       ///< Size of the write-ahead log beside it. Units: bytes.
-  std::size_t cache_bytes = 0;       ///< Parsed documents kept in memory. Units: bytes.
+  std::size_t cache_bytes = 0;       ///< Documents kept in memory. Units: bytes.
   std::size_t read_connections = 0;  ///< Connections that reads have opened so far.
   std::size_t snapshots = 0;         ///< Snapshots of this store that are alive.
 

@@ -200,6 +200,72 @@ TEST_P(Cache, CopiesSoThatACallerCannotChangeWhatIsKept) {
   EXPECT_EQ(store_.get("k", "/a"_json_pointer), 1);
 }
 
+/// Large enough to be kept packed as long as it is only copied.
+json large_document(int number) {
+  json people = json::array();
+  for (int i = 0; i < 50; ++i) people.push_back({{"id", number + i}, {"name", "a name"}});
+  return people;
+}
+
+TEST_P(Cache, CopiesALargeDocumentSoThatACallerCannotChangeWhatIsKept) {
+  store_.set("k", large_document(1));
+  for (int reads = 0; reads < 3; ++reads) {
+    json copy = store_.get("k").value();
+    EXPECT_EQ(copy, large_document(1)) << reads;
+    copy.clear();
+  }
+}
+
+TEST_P(Cache, TakesLessForALargeDocumentAsLongAsItIsOnlyCopied) {
+  store_.set("k", large_document(1));
+  ASSERT_TRUE(store_.get("k") && store_.get("k"));
+  const std::size_t copied = store_.stats().cache_bytes;
+  EXPECT_GT(copied, 0U);
+  ASSERT_TRUE(store_.get_shared("k"));
+  EXPECT_GT(store_.stats().cache_bytes, 4 * copied);
+}
+
+TEST_P(Cache, SharesALargeDocumentThatWasCopiedBefore) {
+  store_.set("k", large_document(1));
+  ASSERT_TRUE(store_.get("k"));
+  const auto shared = store_.get_shared("k");
+  EXPECT_EQ(*shared, large_document(1));
+  EXPECT_EQ(store_.get("k"), large_document(1));
+  EXPECT_EQ(store_.get_shared("k"), shared);
+}
+
+TEST_P(Cache, ServesAPlaceInsideALargeDocumentThatWasCopiedBefore) {
+  store_.set("k", large_document(1));
+  ASSERT_TRUE(store_.get("k"));
+  EXPECT_EQ(store_.get("k", "/7/id"_json_pointer), 8);
+  EXPECT_FALSE(store_.get("k", "/50"_json_pointer));
+}
+
+TEST_P(Cache, FollowsTheWritesToALargeDocumentThatWasCopied) {
+  for (int number = 0; number < 5; ++number) {
+    store_.set("k", large_document(number), {.ttl = Duration(1000)});
+    EXPECT_EQ(store_.get("k"), large_document(number));
+    EXPECT_EQ(store_.get("k"), large_document(number));
+  }
+  clock_.advance(Duration(1000));
+  EXPECT_FALSE(store_.get("k"));
+}
+
+TEST_P(Cache, StaysWithinItsBytesWhenPackedDocumentsAreShared) {
+  const TempDir dir;
+  Options small = options();
+  small.cache_bytes = 256U << 10U;
+  KVStore store = open_in(dir, small);
+  constexpr int documents = 200;
+  for (int i = 0; i < documents; ++i) store.set(std::to_string(i), large_document(i));
+  for (int i = 0; i < documents; ++i) ASSERT_TRUE(store.get(std::to_string(i)));
+  EXPECT_GT(store.stats().cache_bytes, small.cache_bytes / 2);
+  for (int i = 0; i < documents; ++i) {
+    ASSERT_EQ(*store.get_shared(std::to_string(i)), large_document(i));
+    ASSERT_LE(store.stats().cache_bytes, small.cache_bytes);
+  }
+}
+
 TEST_P(Cache, StaysReadableAfterTheStoreIsClosed) {
   store_.set("k", "value");
   const auto kept = store_.get_shared("k");

@@ -14,7 +14,7 @@ using internal::DocumentLru;
 using internal::HashedKey;
 
 DocumentLru::Document document_of(std::size_t bytes) {
-  return {std::make_shared<const json>(bytes), nullptr, std::nullopt, bytes};
+  return {std::make_shared<const json>(bytes), std::nullopt, bytes};
 }
 
 TEST(DocumentLru, FindsWhatWasAdded) {
@@ -23,7 +23,7 @@ TEST(DocumentLru, FindsWhatWasAdded) {
   lru.add(HashedKey("b"), document_of(2));
   const DocumentLru::Kept* kept = lru.find(HashedKey("b"));
   ASSERT_NE(kept, nullptr);
-  EXPECT_EQ(*kept->document.value, json(2));
+  EXPECT_EQ(*std::get<DocumentLru::Value>(kept->document.form), json(2));
   EXPECT_EQ(lru.find(HashedKey("c")), nullptr);
 }
 
@@ -55,10 +55,9 @@ TEST(DocumentLru, CountsTheBytesOfWhatItHolds) {
   DocumentLru lru;
   lru.add(HashedKey("a"), document_of(100));
   lru.add(HashedKey("b"), document_of(20));
-  lru.resize(lru.find(HashedKey("b"))->document, 30);
-  EXPECT_EQ(lru.bytes(), 130U);
+  EXPECT_EQ(lru.bytes(), 120U);
   lru.drop(*lru.find(HashedKey("a")));
-  EXPECT_EQ(lru.bytes(), 30U);
+  EXPECT_EQ(lru.bytes(), 20U);
   lru.drop_all();
   EXPECT_EQ(lru.bytes(), 0U);
   EXPECT_EQ(lru.find(HashedKey("b")), nullptr);
@@ -83,8 +82,19 @@ TEST(DocumentLru, CountsWhatParsedDocumentsTakeOfTheHeap) {
   if (heap_is_replaced) GTEST_SKIP() << "a sanitizer has its own allocator";
   EXPECT_NEAR(estimate_of([](const HashedKey& key) {
                 const json value = {{"name", "Ada Lovelace"}, {"born", 1815}};
-                return DocumentLru::Document{std::make_shared<const json>(value), nullptr,
-                                             std::nullopt, DocumentLru::bytes_parsed(key, value)};
+                return DocumentLru::Document{std::make_shared<const json>(value), std::nullopt,
+                                             DocumentLru::bytes_parsed(key, value)};
+              }),
+              1, 0.05);
+}
+
+TEST(DocumentLru, CountsWhatPackedDocumentsTakeOfTheHeap) {
+  if (heap_is_replaced) GTEST_SKIP() << "a sanitizer has its own allocator";
+  EXPECT_NEAR(estimate_of([](const HashedKey& key) {
+                const internal::PackedDocument packed({{"name", "Ada Lovelace"}, {"born", 1815}});
+                return DocumentLru::Document{
+                    std::make_shared<const internal::PackedDocument>(packed), std::nullopt,
+                    DocumentLru::bytes_packed(key, packed)};
               }),
               1, 0.05);
 }
@@ -93,7 +103,7 @@ TEST(DocumentLru, CountsWhatTextsTakeOfTheHeap) {
   if (heap_is_replaced) GTEST_SKIP() << "a sanitizer has its own allocator";
   EXPECT_NEAR(estimate_of([](const HashedKey& key) {
                 const std::string text = R"({"born":1815,"name":"Ada Lovelace"})";
-                return DocumentLru::Document{nullptr, std::make_shared<const std::string>(text),
+                return DocumentLru::Document{std::make_shared<const std::string>(text),
                                              std::nullopt, DocumentLru::bytes_as_text(key, text)};
               }),
               1, 0.05);

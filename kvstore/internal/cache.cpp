@@ -1,9 +1,25 @@
 #include <utility>
+#include <variant>
 
 #include <kvstore/internal/cache.hpp>
 #include <kvstore/internal/codec.hpp>
 
 namespace kvstore::internal {
+namespace {
+
+/// A smaller one has few allocations, and is copied in less time than it is unpacked.
+bool is_packed(Cache::Use use, std::size_t bytes_parsed) noexcept {
+  constexpr std::size_t least = 4096;
+  return use == Cache::Use::copy && bytes_parsed >= least;
+}
+
+void pack(DocumentLru::Document& document, const HashedKey& key, const json& value) {
+  auto packed = std::make_shared<const PackedDocument>(value);
+  document.bytes = DocumentLru::bytes_packed(key, *packed);
+  document.form = std::move(packed);
+}
+
+}  // namespace
 
 Cache::Cache(const engine::Engine& engine, std::size_t bytes)
     : engine_(engine), shard_bytes_(bytes / shard_count) {}
@@ -14,48 +30,56 @@ Cache::Shard& Cache::shard_of(const HashedKey& key) noexcept {
   return shards_[(key.hash >> low_bits) % shard_count];
 }
 
-std::shared_ptr<const json> Cache::find(std::string_view key, Clock& clock) {
+Cache::Found Cache::find(std::string_view key, Use use, Clock& clock) {
   const HashedKey hashed(key);
   Shard& shard = shard_of(hashed);
-  std::shared_ptr<const json> value;
-  std::shared_ptr<const std::string> text;
+  DocumentLru::Form form;
   std::optional<Time> expires_at;
   {
     const std::lock_guard lock(shard.mutex);
     DocumentLru::Kept* kept = shard.documents.find(hashed);
-    if (kept == nullptr || shard.closed || engine_.mark() != shard.mark) return nullptr;
+    if (kept == nullptr || shard.closed || engine_.mark() != shard.mark) return {};
     shard.documents.use(*kept);
-    value = kept->document.value;
+    form = kept->document.form;
     expires_at = kept->document.expires_at;
-    text = kept->document.text;
   }
   // The clock may be the caller's code.
-  if (expires_at && *expires_at <= clock.now()) return nullptr;
-  return value != nullptr ? value : parse(hashed, text);
+  if (expires_at && *expires_at <= clock.now()) return {};
+  if (auto* value = std::get_if<DocumentLru::Value>(&form)) return {std::move(*value), {}};
+  const auto* packed = std::get_if<DocumentLru::Packed>(&form);
+  if (packed != nullptr && use == Use::copy) return {nullptr, (*packed)->unpack()};
+  return convert(hashed, form, use);
 }
 
-std::shared_ptr<const json> Cache::parse(const HashedKey& key,
-                                         const std::shared_ptr<const std::string>& text) {
-  auto value = std::make_shared<const json>(decode(*text, key.text));
-  const std::size_t bytes = DocumentLru::bytes_parsed(key, *value);
+/// Hands out what is kept in another form than it is used in, and keeps it in that form from now
+/// on.
+Cache::Found Cache::convert(const HashedKey& key, const DocumentLru::Form& from, Use use) {
+  const auto* text = std::get_if<DocumentLru::Text>(&from);
+  json value =
+      text != nullptr ? decode(**text, key.text) : std::get<DocumentLru::Packed>(from)->unpack();
+  DocumentLru::Document document{.bytes = DocumentLru::bytes_parsed(key, value)};
+  Found found;
+  if (is_packed(use, document.bytes)) {
+    pack(document, key, value);
+    found.own = std::move(value);
+  } else {
+    found.kept = std::make_shared<const json>(std::move(value));
+    document.form = found.kept;
+  }
   Shard& shard = shard_of(key);
   const std::lock_guard lock(shard.mutex);
   DocumentLru& documents = shard.documents;
-  DocumentLru::Kept* kept = documents.find(key);
-  if (kept == nullptr || kept->document.text != text) return value;
-  if (bytes > shard_bytes_) {
-    documents.drop(*kept);
-    return value;
-  }
-  documents.use(*kept);
-  documents.resize(kept->document, bytes);
-  while (documents.bytes() > shard_bytes_) documents.drop_oldest();
-  kept->document.value = value;
-  kept->document.text.reset();
-  return value;
+  const DocumentLru::Kept* kept = documents.find(key);
+  if (kept == nullptr || kept->document.form != from) return found;
+  document.expires_at = kept->document.expires_at;
+  documents.drop(*kept);
+  if (document.bytes > shard_bytes_) return found;
+  while (documents.bytes() + document.bytes > shard_bytes_) documents.drop_oldest();
+  documents.add(key, std::move(document));
+  return found;
 }
 
-std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
+std::shared_ptr<const json> Cache::keep(std::string_view key, json& value, Use use,
                                         const std::optional<Time>& expires_at,
                                         const engine::Mark& mark) {
   const HashedKey hashed(key);
@@ -68,17 +92,21 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value,
     nearly_full = shard.mark == mark && documents.bytes() > shard_bytes_ - shard_bytes_ / 8;
     if (nearly_full && !documents.missed_before(hashed)) return nullptr;
   }
-  const std::size_t bytes = DocumentLru::bytes_parsed(hashed, value);
-  if (bytes > shard_bytes_) return nullptr;
+  DocumentLru::Document document{.expires_at = expires_at,
+                                 .bytes = DocumentLru::bytes_parsed(hashed, value)};
+  const bool packed = is_packed(use, document.bytes);
+  if (packed) pack(document, hashed, value);
+  if (document.bytes > shard_bytes_) return nullptr;
   const std::lock_guard lock(shard.mutex);
   if (!adopt(shard, mark)) return nullptr;
-  const bool full = documents.bytes() + bytes > shard_bytes_;
+  const bool full = documents.bytes() + document.bytes > shard_bytes_;
   if (full && !nearly_full && !documents.missed_before(hashed)) return nullptr;
   if (const DocumentLru::Kept* old = documents.find(hashed)) documents.drop(*old);
-  while (documents.bytes() + bytes > shard_bytes_) documents.drop_oldest();
-  auto kept = std::make_shared<const json>(std::move(value));
-  documents.add(hashed, {kept, nullptr, expires_at, bytes});
-  return kept;
+  while (documents.bytes() + document.bytes > shard_bytes_) documents.drop_oldest();
+  std::shared_ptr<const json> shared;
+  if (!packed) document.form = shared = std::make_shared<const json>(std::move(value));
+  documents.add(hashed, std::move(document));
+  return shared;
 }
 
 void Cache::keep(std::string_view key, std::string_view text, const std::optional<Time>& expires_at,
@@ -90,7 +118,7 @@ void Cache::keep(std::string_view key, std::string_view text, const std::optiona
   const std::lock_guard lock(shard.mutex);
   if (!adopt(shard, mark) || documents.bytes() + bytes > shard_bytes_) return;
   if (const DocumentLru::Kept* old = documents.find(hashed)) documents.drop(*old);
-  documents.add(hashed, {nullptr, std::make_shared<const std::string>(text), expires_at, bytes});
+  documents.add(hashed, {std::make_shared<const std::string>(text), expires_at, bytes});
 }
 
 /// Makes a shard, which is locked, one of documents that belong to `mark`. Returns whether it is:
@@ -114,7 +142,7 @@ bool Cache::OwnCommit::carry(const Changes& changes, const engine::Mark& before,
     DocumentLru& documents = cache_.shard_of(key).documents;
     const DocumentLru::Kept* kept = documents.find(key);
     if (kept == nullptr) continue;
-    any_read |= kept->document.value != nullptr;
+    any_read |= !std::holds_alternative<DocumentLru::Text>(kept->document.form);
     documents.drop(*kept);
   }
   for (Shard& shard : cache_.shards_) {

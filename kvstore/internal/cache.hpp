@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,13 +17,15 @@
 
 namespace kvstore::internal {
 
-/// Parsed documents, handed out as long as nobody has committed since they were read.
+/// Documents, handed out as long as nobody has committed since they were read.
 ///
 /// The engine's mark tells that, without a system call. Each shard remembers the mark that its
 /// documents belong to, and looks at the engine's under its lock before it hands one out. A commit
 /// of our own carries the shards over to the mark that it made; anybody else's makes them
 /// worthless. Where one of our own changed a document that was read from here, the new text takes
 /// its place: what is read is likely to be read again.
+///
+/// A document of some size is kept packed as long as only copies of it were asked for.
 ///
 /// Within its bytes the documents stay that were used last. When these are nearly used up, a
 /// document is kept only if its key was missed not long ago, too: what is read once, or again only
@@ -32,15 +35,27 @@ class Cache {
   /// `bytes` 0: keeps nothing.
   Cache(const engine::Engine& engine, std::size_t bytes);
 
-  /// The document of a key. Absent: null, when it is not kept, or has expired.
-  std::shared_ptr<const json> find(std::string_view key, Clock& clock);
+  /// What a reader needs a document for.
+  enum class Use : std::uint8_t {
+    copy,   ///< It gets all of it, to do with as it likes.
+    share,  ///< It looks at it, and changes nothing.
+  };
+
+  /// A document for a reader: one that is kept, or one for the reader alone. Absent: neither.
+  struct Found {
+    std::shared_ptr<const json> kept{};
+    std::optional<json> own{};
+  };
+
+  /// The document of a key. Absent: it is not kept, or has expired.
+  Found find(std::string_view key, Use use, Clock& clock);
 
   /// The present mark, to be asked before a document is read that may be kept.
   [[nodiscard]] engine::Mark mark() const noexcept { return engine_.mark(); }
 
   /// Keeps a document that was read when the mark was `mark`, unless that has changed. Absent:
-  /// null, when it is not kept; `value` is as it was then.
-  std::shared_ptr<const json> keep(std::string_view key, json& value,
+  /// null, when `value` is left to the reader: it is not kept, or packed.
+  std::shared_ptr<const json> keep(std::string_view key, json& value, Use use,
                                    const std::optional<Time>& expires_at, const engine::Mark& mark);
 
   /// Keeps the text of a document that was stored by the commit which made `mark`, where there is
@@ -86,8 +101,7 @@ class Cache {
   static constexpr std::size_t shard_count = 16;
 
   Shard& shard_of(const HashedKey& key) noexcept;
-  std::shared_ptr<const json> parse(const HashedKey& key,
-                                    const std::shared_ptr<const std::string>& text);
+  Found convert(const HashedKey& key, const DocumentLru::Form& from, Use use);
   bool adopt(Shard& shard, const engine::Mark& mark) noexcept;
 
   const engine::Engine& engine_;

@@ -86,9 +86,4 @@ bool DocumentLru::missed_before(const HashedKey& key) {
   return before.trace == now.trace && now.number - before.number <= by_key_.size();
 }
 
-void DocumentLru::resize(Document& document, std::size_t bytes) noexcept {
-  bytes_ += bytes - document.bytes;
-  document.bytes = bytes;
-}
-
 }  // namespace kvstore::internal

@@ -8,10 +8,12 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include <kvstore/entry.hpp>
 #include <kvstore/internal/footprint.hpp>
+#include <kvstore/internal/packed_document.hpp>
 
 namespace kvstore::internal {
 
@@ -29,11 +31,15 @@ struct HashedKey {
 /// Threads: one at a time.
 class DocumentLru {
  public:
+  using Value = std::shared_ptr<const json>;             ///< To be shared, or copied when small.
+  using Packed = std::shared_ptr<const PackedDocument>;  ///< To be copied.
+  using Text = std::shared_ptr<const std::string>;       ///< Not read yet.
+  using Form = std::variant<Value, Packed, Text>;        ///< Never null.
+
   struct Document {
-    std::shared_ptr<const json> value{};        ///< Null: only the text is kept.
-    std::shared_ptr<const std::string> text{};  ///< Null: it is parsed.
+    Form form{};
     std::optional<Time> expires_at{};
-    std::size_t bytes = 0;  ///< As `bytes_parsed` or `bytes_as_text` says.
+    std::size_t bytes = 0;  ///< As `bytes_parsed`, `bytes_packed` or `bytes_as_text` says.
   };
 
   /// A document at its place in the order.
@@ -72,12 +78,13 @@ class DocumentLru {
   /// What all are taken to occupy. Units: bytes.
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
-  /// The size of a document that is in here has changed. Units: bytes.
-  void resize(Document& document, std::size_t bytes) noexcept;
-
-  /// What a document takes in here, parsed or as text, with its key. Units: bytes.
+  /// What a document takes in here, in each of its forms, with its key. Units: bytes.
   [[nodiscard]] static std::size_t bytes_parsed(const HashedKey& key, const json& value) {
     return bytes_beside(key) + shared(sizeof(json)) + footprint(value) - sizeof(json);
+  }
+  [[nodiscard]] static std::size_t bytes_packed(const HashedKey& key,
+                                                const PackedDocument& document) {
+    return bytes_beside(key) + shared(sizeof(document)) + document.bytes() - sizeof(document);
   }
   [[nodiscard]] static std::size_t bytes_as_text(const HashedKey& key,
                                                  std::string_view text) noexcept {

@@ -305,7 +305,6 @@ TEST_F(FileFormat, IsReadWithCarefulPragmas) {
   { const KVStore store(file_); }
   const engine::Database database = engine::DatabaseFile(file_, {}).open({});
   EXPECT_EQ(pragma(database.get(), "mmap_size"), 0);
-  EXPECT_EQ(pragma(database.get(), "secure_delete"), 2);
   EXPECT_EQ(pragma(database.get(), "wal_autocheckpoint"), 0);
 }
 
@@ -314,6 +313,14 @@ TEST_F(FileFormat, IsWrittenByAConnectionThatLooksAtEachCell) {
   const std::unique_ptr<engine::Engine> engine = engine::open_sqlite_file(file_, {});
   for (const char* which : {"the one that opened the file", "a later one"}) {
     EXPECT_EQ(pragma(*engine->connect(engine::Access::write), "cell_size_check"), 1) << which;
+  }
+}
+
+TEST_F(FileFormat, IsWrittenByAConnectionThatErasesWhatItFreesWhereThatCostsNoWrite) {
+  { const KVStore store(file_); }
+  const std::unique_ptr<engine::Engine> engine = engine::open_sqlite_file(file_, {});
+  for (const char* which : {"the one that opened the file", "a later one"}) {
+    EXPECT_EQ(pragma(*engine->connect(engine::Access::write), "secure_delete"), 2) << which;
   }
 }
 

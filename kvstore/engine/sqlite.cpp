@@ -255,15 +255,16 @@ class FileEngine final : public Engine {
       return nullptr;
     }
     // Closing a file that turns out to be somebody else's must not write to it.
-    std::shared_ptr<sqlite3> database = file_.open(options_, had_log);
+    std::shared_ptr<sqlite3> database = file_.open_unread(options_, had_log);
     if (options_.read_only) {
       refuse_old_schema(database.get());
     } else {
-      if (examine_schema(database.get(), name()) != Schema::current) {
+      const Examined found = examine_schema(database.get(), name());
+      if (found.schema != Schema::current) {
         prepare_to_write(database.get(), options_.durability, name());
         upgrade_schema(database.get(), name(), patience);
       }
-      use_wal(database.get(), name(), patience);
+      if (!found.wal) use_wal(database.get(), name(), patience);
     }
     sqlite3_db_config(database.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
     index_ = WalIndex(database.get());
@@ -277,7 +278,7 @@ class FileEngine final : public Engine {
   }
 
   void refuse_old_schema(sqlite3* database) const {
-    if (examine_schema(database, name()) == Schema::current) return;
+    if (examine_schema(database, name()).schema == Schema::current) return;
     throw Error(ErrorCode::read_only,
                 name() +
                     " has an older layout, which a read-only store cannot bring up to "

@@ -21,18 +21,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The path of the file itself, where `location` is a link to it; the file need not exist.
-fs::path resolved(const fs::path& location, const std::string& name) {
-  constexpr int most_links = 40;  // as the kernel's own limit
-  fs::path path = fs::absolute(location);
-  std::error_code error;
-  for (int links = 0; fs::is_symlink(path, error); ++links) {
-    if (links == most_links) {
-      throw Error(ErrorCode::io, "cannot open " + name + ": too many symbolic links");
-    }
-    path = path.parent_path() / fs::read_symlink(path);
-  }
-  return path;
+std::string absolute(std::string_view path) {
+  return path.starts_with('/') ? std::string(path) : fs::absolute(path).native();
+}
+
+std::string parent(const std::string& path) {
+  return path.substr(0, std::max(path.rfind('/'), std::size_t{1}));
 }
 
 void refuse_missing_parent(const fs::path& parent, const std::string& name) {
@@ -152,12 +146,6 @@ void harden(sqlite3* database, const std::string& name) {
   configure(database, SQLITE_DBCONFIG_DQS_DDL, 0, name);
 }
 
-/// Overwrites freed content only where that costs no extra write. It is the first that looks at the
-/// file: from here on a lock, or what cannot be read, has been told.
-void erase_freed_content(sqlite3* database, const std::string& name) {
-  set_pragma(database, "secure_delete", "FAST", 2, name);
-}
-
 void refuse_mapping(sqlite3* database, const std::string& name) {
   sqlite3_int64 mapped = 0;
   if (sqlite3_file_control(database, "main", SQLITE_FCNTL_MMAP_SIZE, &mapped) == SQLITE_OK) {
@@ -192,9 +180,7 @@ DatabaseFile::DatabaseFile(std::string_view location, const Options& options)
     throw Error(ErrorCode::misuse, "cannot open " + name_ + ": the path holds a NUL byte");
   }
   try {
-    const fs::path path = resolved(fs::path(location), name_);
-    path_ = path.native();
-    directory_ = path.parent_path().native();
+    path_ = absolute(location);
     look(options);
   } catch (const fs::filesystem_error& error) {
     throw Error(ErrorCode::io, "cannot open " + name_ + ": " + error.code().message() +
@@ -203,12 +189,23 @@ DatabaseFile::DatabaseFile(std::string_view location, const Options& options)
 }
 
 void DatabaseFile::look(const Options& options) {
+  constexpr int most_links = 40;  // as the kernel's own limit
   struct stat facts {};
-  if (stat(path_.c_str(), &facts) == 0) {
+  int failure = 0;
+  for (int links = 0;; ++links) {
+    failure = lstat(path_.c_str(), &facts) == 0 ? 0 : errno;
+    if (failure != 0 || !S_ISLNK(facts.st_mode)) break;
+    if (links == most_links) {
+      throw Error(ErrorCode::io, "cannot open " + name_ + ": too many symbolic links");
+    }
+    path_ = (fs::path(parent(path_)) / fs::read_symlink(path_)).native();
+  }
+  directory_ = parent(path_);
+  if (failure == 0) {
     refuse_what_is_no_database(facts, name_);
     found_ = FileId{facts.st_dev, facts.st_ino};
-  } else if (errno != ENOENT) {
-    throw Error(ErrorCode::io, "cannot open " + name_ + ": " + std::strerror(errno) +
+  } else if (failure != ENOENT) {
+    throw Error(ErrorCode::io, "cannot open " + name_ + ": " + std::strerror(failure) +
                                    "; check the path, and the permissions of its directories");
   } else {
     refuse_missing_parent(directory_, name_);
@@ -285,6 +282,12 @@ std::uint64_t DatabaseFile::trace() const {
 }
 
 Database DatabaseFile::open(const Options& options, bool keep_log) const {
+  Database database = open_unread(options, keep_log);
+  execute(database.get(), "SELECT 1 FROM sqlite_master LIMIT 1", name_);
+  return database;
+}
+
+Database DatabaseFile::open_unread(const Options& options, bool keep_log) const {
   Database database;
   struct stat facts {};
   refuse_other_file();
@@ -305,7 +308,6 @@ Database DatabaseFile::open(const Options& options, bool keep_log) const {
   }
   harden(database.get(), name_);
   configure(database.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_log ? 1 : 0, name_);
-  erase_freed_content(database.get(), name_);
   refuse_mapping(database.get(), name_);
   leave_checkpoints_to_the_library(database.get(), name_);
   refuse_other_file();
@@ -316,7 +318,6 @@ Database DatabaseFile::open_immutable() const {
   Database database =
       open_handle(uri(path_, "immutable=1"), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, name_);
   harden(database.get(), name_);
-  erase_freed_content(database.get(), name_);
   refuse_mapping(database.get(), name_);
   return database;
 }
@@ -336,7 +337,6 @@ Database open_memory() {
   Database database = open_handle(
       ":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, name);
   harden(database.get(), name);
-  erase_freed_content(database.get(), name);
   return database;
 }
 
@@ -344,6 +344,8 @@ void prepare_to_write(sqlite3* database, Durability durability, const std::strin
   constexpr std::int64_t largest_idle_wal = 64 << 20;
   // So that damage cannot spread.
   set_pragma(database, "cell_size_check", "ON", 1, name);
+  // Overwrites freed content only where that costs no extra write.
+  set_pragma(database, "secure_delete", "FAST", 2, name);
   if (durability == Durability::full) {
     set_pragma(database, "synchronous", "FULL", 2, name);
   } else {

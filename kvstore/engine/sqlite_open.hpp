@@ -69,6 +69,9 @@ class DatabaseFile {
   /// `keep_log`: closing does not move the write-ahead log into the file.
   [[nodiscard]] Database open(const Options& options, bool keep_log = false) const;
 
+  /// The same, before the file was looked at: a lock, or what cannot be read, is yet to be told.
+  [[nodiscard]] Database open_unread(const Options& options, bool keep_log) const;
+
   /// Opens for reading a file that nobody writes, without its -wal and -shm files.
   [[nodiscard]] Database open_immutable() const;
 
@@ -87,11 +90,11 @@ Database open_unshared(const std::string& path);
 Database open_memory();
 
 /// What a connection needs that writes or copies the log into the file, and nobody else: how it
-/// syncs, how long a log it leaves, and that it looks at each cell of a page that it reads. Not for
-/// those that only read: the settings take 44,000 instructions, the look at each cell 5,500 of the
-/// 26,900 of reading an entry whose pages are not in SQLite's cache, and the checksum of the entry
-/// tells damage, too. One of them may be the last to close, and copy what is left of the log into
-/// the file; SQLite's default, FULL, syncs that.
+/// syncs, how long a log it leaves, that it erases what it frees, and that it looks at each cell of
+/// a page that it reads. Not for those that only read: the settings take 44,000 instructions, the
+/// look at each cell 5,500 of the 26,900 of reading an entry whose pages are not in SQLite's cache,
+/// and the checksum of the entry tells damage, too. One of them may be the last to close, and copy
+/// what is left of the log into the file; SQLite's default, FULL, syncs that.
 void prepare_to_write(sqlite3* database, Durability durability, const std::string& name);
 
 /// Has a connection that writes keep more pages than SQLite's 2 MB, up to `Options::cache_bytes`: a

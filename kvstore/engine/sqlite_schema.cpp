@@ -153,9 +153,11 @@ struct Object {
 /// What the head of a database says of it.
 struct Facts {
   int application = 0, version = 0;
-  std::string encoding{};
+  std::string encoding{}, journal_mode{};
 
-  friend bool operator==(const Facts&, const Facts&) = default;
+  [[nodiscard]] bool of_store() const {
+    return application == application_id && version == sqlite_format && encoding == "UTF-8";
+  }
 };
 
 struct Contents {
@@ -194,15 +196,18 @@ Facts read_facts(sqlite3* database, const std::string& name) {
   };
   number("PRAGMA application_id", facts.application);
   number("PRAGMA user_version", facts.version);
-  execute(database, "PRAGMA encoding", name,
-          [&](sqlite3_stmt* row) { facts.encoding = column_text(row, 0); });
+  const auto text = [&](std::string_view pragma, std::string& value) {
+    execute(database, pragma, name, [&](sqlite3_stmt* row) { value = column_text(row, 0); });
+  };
+  text("PRAGMA encoding", facts.encoding);
+  text("PRAGMA journal_mode", facts.journal_mode);
   return facts;
 }
 
 /// Whether the file holds all that this library makes, word for word, and nothing beside it that
 /// may be a unique index. That is nearly every file, and this look takes half of the instructions
 /// of a whole one, because each column costs a statement some 10,000.
-bool is_complete(sqlite3* database, const std::string& name) {
+bool is_complete(sqlite3* database, const std::string& name, Facts& facts) {
   bool has_table = false;
   std::array<bool, parts.size()> has_part{};
   const auto harmless = [&](std::string_view sql) {
@@ -215,7 +220,8 @@ bool is_complete(sqlite3* database, const std::string& name) {
   const Statement texts = prepare(database, "SELECT sql FROM sqlite_master", name);
   int code = sqlite3_step(texts.get());
   if (code != SQLITE_ROW) return false;
-  if (read_facts(database, name) != Facts{application_id, sqlite_format, "UTF-8"}) return false;
+  facts = read_facts(database, name);
+  if (!facts.of_store()) return false;
   for (; code == SQLITE_ROW; code = sqlite3_step(texts.get())) {
     if (!harmless(column_text(texts.get(), 0))) return false;
   }
@@ -326,9 +332,11 @@ void create_missing(sqlite3* database, const std::string& name) {
 
 }  // namespace
 
-Schema examine_schema(sqlite3* database, const std::string& name) {
-  if (is_complete(database, name)) return Schema::current;
-  return examine(read_contents(database, name), name);
+Examined examine_schema(sqlite3* database, const std::string& name) {
+  Facts facts;
+  if (is_complete(database, name, facts)) return {Schema::current, facts.journal_mode == "wal"};
+  const Contents contents = read_contents(database, name);
+  return {examine(contents, name), contents.facts.journal_mode == "wal"};
 }
 
 void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience) {

@@ -33,8 +33,13 @@ enum class Schema {
   older     ///< A store that lacks columns, triggers, tables or the mark of the format.
 };
 
+struct Examined {
+  Schema schema;
+  bool wal;  ///< The file is in WAL mode.
+};
+
 /// Looks without writing. Throws: not_a_store, newer_format.
-Schema examine_schema(sqlite3* database, const std::string& name);
+Examined examine_schema(sqlite3* database, const std::string& name);
 
 /// Makes the schema current in one transaction; looks again under the write lock.
 void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience);

@@ -6,6 +6,7 @@
 #include <kvstore/engine/sqlite_wal.hpp>
 
 #include "child.hpp"
+#include "locks.hpp"
 #include "outside.hpp"
 #include "support.hpp"
 
@@ -117,6 +118,42 @@ TEST_F(Wal, IsBoundedAgainWhenAReaderInThisProcessEnds) {
     store.set("k", 2);
   }
   EXPECT_LE(log_bytes(), 65 * mebibyte);
+}
+
+/// Waits, for a busy machine may take its time, but not for ever. Returns whether it came to be.
+bool comes_to(const std::function<bool()>& be, const std::function<void()>& meanwhile) {
+  const auto start = std::chrono::steady_clock::now();
+  while (!be()) {
+    if (std::chrono::steady_clock::now() - start > std::chrono::seconds(30)) return false;
+    meanwhile();
+  }
+  return true;
+}
+
+TEST_F(Wal, IsNotHeldAfterALongRunOfWritesWhileReadsGoOn) {
+  KVStore store(file_, {.durability = Durability::normal});
+  if (!locks_can_be_seen(file_)) GTEST_SKIP() << "the system does not tell of locks";
+  int number = 0;
+  const auto held = [&] { return log_is_pinned(file_); };
+  const auto write = [&] {
+    for (int i = 0; i < 100; ++i) store.set("k", ++number);
+  };
+  ASSERT_TRUE(comes_to(held, write)) << "it never kept a read";
+  ASSERT_EQ(store.get("k"), number);
+  // These reads come from the cache: they hold nothing themselves.
+  EXPECT_TRUE(comes_to([&] { return !held(); }, [&] { EXPECT_EQ(store.get("k"), number); }));
+}
+
+TEST_F(Wal, IsNotHeldAfterALongRunOfReads) {
+  KVStore store(file_, {.cache_bytes = 0});
+  store.set("k", 1);
+  if (!locks_can_be_seen(file_)) GTEST_SKIP() << "the system does not tell of locks";
+  const auto held = [&] { return log_is_pinned(file_); };
+  const auto read = [&] {
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(store.get("k"), 1);
+  };
+  ASSERT_TRUE(comes_to(held, read)) << "it never kept a read";
+  EXPECT_TRUE(comes_to([&] { return !held(); }, [] { std::this_thread::yield(); }));
 }
 
 TEST_F(Wal, IsNotCopiedBySqliteItself) {

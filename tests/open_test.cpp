@@ -93,6 +93,13 @@ TEST_F(Refused, IsANewerFormat) {
   expect_refused(ErrorCode::newer_format, "format 2");
 }
 
+TEST_F(Refused, IsANewerFormatThatOnlyTheLogTellsOf) {
+  { KVStore(file_).set("k", 1); }
+  Outside newer(file_);
+  newer.run("PRAGMA user_version = 2");
+  EXPECT_KV_ERROR(KVStore{file_}, ErrorCode::newer_format, "format 2");
+}
+
 TEST_F(Refused, IsANewerFormatThatLooksDifferent) {
   run_outside(file_,
               "CREATE TABLE kv(id, body); PRAGMA user_version = 3; "
@@ -150,10 +157,13 @@ TEST_F(Refused, IsAStoreInUtf16) {
   { const KVStore store(file_); }
   const std::string schema =
       Outside(file_).one("SELECT group_concat(sql, ';\n') FROM sqlite_master");
-  fs::remove(file_);
-  run_outside(file_, "PRAGMA encoding = 'UTF-16'; " + schema +
-                         "; PRAGMA user_version = 1; PRAGMA application_id = 1802924916");
-  expect_refused(ErrorCode::not_a_store, "UTF-8");
+  for (const std::string mode : {"DELETE", "WAL"}) {
+    SCOPED_TRACE(mode);
+    fs::remove(file_);
+    run_outside(file_, "PRAGMA encoding = 'UTF-16'; PRAGMA journal_mode = " + mode + "; " + schema +
+                           "; PRAGMA user_version = 1; PRAGMA application_id = 1802924916");
+    expect_refused(ErrorCode::not_a_store, "UTF-8");
+  }
 }
 
 TEST_F(Refused, IsAStoreThatGotAColumn) {

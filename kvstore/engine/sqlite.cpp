@@ -248,25 +248,20 @@ class FileEngine final : public Engine {
 
   /// The first connection recognises the file, and brings it up to date where that is needed.
   std::shared_ptr<sqlite3> open_first(Patience& patience) {
-    const bool had_log = file_.has_log();
-    immutable_ = options_.read_only && !had_log;
+    immutable_ = options_.read_only && !file_.has_log();
     if (immutable_) {
       refuse_old_schema(file_.open_immutable().get());
       return nullptr;
     }
-    // Closing a file that turns out to be somebody else's must not write to it.
-    std::shared_ptr<sqlite3> database = file_.open_unread(options_, had_log);
-    if (options_.read_only) {
-      refuse_old_schema(database.get());
-    } else {
-      const Examined found = examine_schema(database.get(), name());
-      if (found.schema != Schema::current) {
-        prepare_to_write(database.get(), options_.durability, name());
-        upgrade_schema(database.get(), name(), patience);
-      }
-      if (!found.wal) use_wal(database.get(), name(), patience);
+    // Closing a file that turns out to be somebody else's must not move its log into it.
+    std::shared_ptr<sqlite3> database = file_.open_unread(options_, true);
+    try {
+      bring_up_to_date(database.get(), patience);
+    } catch (...) {
+      if (!file_.has_log()) tidy_on_close(database.get());  // no log is to be left there either
+      throw;
     }
-    sqlite3_db_config(database.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+    tidy_on_close(database.get());
     index_ = WalIndex(database.get());
     if (!index_.mapped()) {
       // It exists once something was read in WAL mode.
@@ -275,6 +270,20 @@ class FileEngine final : public Engine {
     }
     anchor_ = database;
     return database;
+  }
+
+  void bring_up_to_date(sqlite3* database, Patience& patience) const {
+    if (options_.read_only) return refuse_old_schema(database);
+    const Examined found = examine_schema(database, name());
+    if (found.schema != Schema::current) {
+      prepare_to_write(database, options_.durability, name());
+      upgrade_schema(database, name(), patience);
+    }
+    if (!found.wal) use_wal(database, name(), patience);
+  }
+
+  static void tidy_on_close(sqlite3* database) noexcept {
+    sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
   }
 
   void refuse_old_schema(sqlite3* database) const {

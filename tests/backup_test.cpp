@@ -298,6 +298,27 @@ TEST_F(Backup, OntoWhatIsNoStoreIsRefused) {
   expect_refused(dir_.file("directory"), ErrorCode::not_a_store, "directory");
 }
 
+TEST_F(Backup, OntoADatabaseOfOthersLeavesItsLogAsItIs) {
+  {
+    const std::string other_file = dir_.file("other.db");
+    Outside other(other_file);
+    other.run("PRAGMA journal_mode = WAL; CREATE TABLE t(x)");
+    write_bytes(copy_, bytes_of(other_file));
+    write_bytes(copy_ + "-wal", bytes_of(other_file + "-wal"));
+  }
+  const std::string log = bytes_of(copy_ + "-wal");
+  ASSERT_FALSE(log.empty());
+  expect_refused(copy_, ErrorCode::not_a_store, "copy.db");
+  EXPECT_EQ(bytes_of(copy_ + "-wal"), log);
+}
+
+TEST_F(Backup, OntoAStoreThatSomebodyElseHasLockedIsRefused) {
+  KVStore(copy_, quick).set("k", "other");
+  Outside other(copy_);
+  other.run("PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; UPDATE kv_floor SET revision = 1");
+  expect_refused(copy_, ErrorCode::busy, "is open");
+}
+
 TEST_F(Backup, IntoAMissingDirectoryIsRefused) {
   expect_refused(dir_.path() / "missing" / "copy.db", ErrorCode::not_found, "missing");
   expect_refused("", ErrorCode::misuse, "empty");

@@ -339,6 +339,18 @@ TEST_F(Salvage, SeesWhatIsStillInTheLog) {
   EXPECT_EQ(KVStore(rescued_, options_).get("w0"), json(0));
 }
 
+TEST_F(Salvage, SeesWhatIsStillInTheLogOfAFileWhoseSchemaIsDamaged) {
+  Outside other(file_);
+  other.run(
+      "INSERT INTO kv(key, value) VALUES('newest', '1'); PRAGMA writable_schema = ON; "
+      "UPDATE sqlite_master SET sql = 'CREATE TRIGGER' WHERE name = 'kv_outside_insert'");
+  write_bytes(damaged_, bytes_of(file_));
+  write_bytes(damaged_ + "-wal", bytes_of(file_ + "-wal"));
+  const SalvageReport report = rescue();
+  EXPECT_EQ(report.lost, 0U);
+  EXPECT_EQ(KVStore(rescued_, options_).get("newest"), 1);
+}
+
 TEST_F(Salvage, KeepsRowsOfOtherProgramsThatAreWhole) {
   run_outside(file_,
               "INSERT INTO kv(key, value, updated_at) "

@@ -254,7 +254,7 @@ class FileEngine final : public Engine {
       return nullptr;
     }
     // Closing a file that turns out to be somebody else's must not move its log into it.
-    std::shared_ptr<sqlite3> database = file_.open_unread(options_, true);
+    std::shared_ptr<sqlite3> database = file_.open(options_, true);
     try {
       bring_up_to_date(database.get(), patience);
     } catch (...) {
@@ -274,7 +274,7 @@ class FileEngine final : public Engine {
 
   void bring_up_to_date(sqlite3* database, Patience& patience) const {
     if (options_.read_only) return refuse_old_schema(database);
-    const Examined found = examine_schema(database, name());
+    const Recognised found = recognise(database, name());
     if (found.schema != Schema::current) {
       prepare_to_write(database, options_.durability, name());
       upgrade_schema(database, name(), patience);
@@ -287,7 +287,7 @@ class FileEngine final : public Engine {
   }
 
   void refuse_old_schema(sqlite3* database) const {
-    if (examine_schema(database, name()).schema == Schema::current) return;
+    if (examine_schema(database, name()) == Schema::current) return;
     throw Error(ErrorCode::read_only,
                 name() +
                     " has an older layout, which a read-only store cannot bring up to "

@@ -282,12 +282,6 @@ std::uint64_t DatabaseFile::trace() const {
 }
 
 Database DatabaseFile::open(const Options& options, bool keep_log) const {
-  Database database = open_unread(options, keep_log);
-  execute(database.get(), "SELECT 1 FROM sqlite_master LIMIT 1", name_);
-  return database;
-}
-
-Database DatabaseFile::open_unread(const Options& options, bool keep_log) const {
   Database database;
   struct stat facts {};
   refuse_other_file();

@@ -64,13 +64,11 @@ class DatabaseFile {
   /// Throws: io, when the file that is there, if any, is not the one that is known.
   void refuse_other_file() const;
 
-  /// Opens a hardened connection to a file that exists, or creates it with `Options::file_mode`.
+  /// Opens a hardened connection to a file that exists, or creates it with `Options::file_mode`. It
+  /// has not looked into the file: a lock, or what cannot be read, is yet to be told.
   /// Throws: io, when it is not the one that is known.
   /// `keep_log`: closing does not move the write-ahead log into the file.
   [[nodiscard]] Database open(const Options& options, bool keep_log = false) const;
-
-  /// The same, before the file was looked at: a lock, or what cannot be read, is yet to be told.
-  [[nodiscard]] Database open_unread(const Options& options, bool keep_log) const;
 
   /// Opens for reading a file that nobody writes, without its -wal and -shm files.
   [[nodiscard]] Database open_immutable() const;

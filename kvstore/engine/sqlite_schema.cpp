@@ -156,11 +156,9 @@ struct Object {
 /// What the head of a database says of it.
 struct Facts {
   int application = 0, version = 0;
-  std::string encoding{}, journal_mode{};
+  std::string encoding{};
 
-  [[nodiscard]] bool of_store() const {
-    return application == application_id && version == sqlite_format && encoding == "UTF-8";
-  }
+  friend bool operator==(const Facts&, const Facts&) = default;
 };
 
 struct Contents {
@@ -199,11 +197,8 @@ Facts read_facts(sqlite3* database, const std::string& name) {
   };
   number("PRAGMA application_id", facts.application);
   number("PRAGMA user_version", facts.version);
-  const auto text = [&](std::string_view pragma, std::string& value) {
-    execute(database, pragma, name, [&](sqlite3_stmt* row) { value = column_text(row, 0); });
-  };
-  text("PRAGMA encoding", facts.encoding);
-  text("PRAGMA journal_mode", facts.journal_mode);
+  execute(database, "PRAGMA encoding", name,
+          [&](sqlite3_stmt* row) { facts.encoding = column_text(row, 0); });
   return facts;
 }
 
@@ -213,9 +208,9 @@ sqlite3_file* open_file(sqlite3* database, int which) noexcept {
   return file != nullptr && file->pMethods != nullptr ? file : nullptr;
 }
 
-/// The same, as the file's first bytes tell it, for a tenth of the instructions. Absent: the
-/// database is not in WAL mode, or its log may hold a newer first page.
-/// Source: https://sqlite.org/fileformat2.html §1.3, where each stands.
+/// The same, as the file's first bytes tell it, for a tenth of the instructions. Absent: the file
+/// is not in WAL mode, or its log may hold a newer first page. Source:
+/// https://sqlite.org/fileformat2.html §1.3, where each stands.
 std::optional<Facts> facts_in_file(sqlite3* database) {
   constexpr std::size_t encoding = 56;
   constexpr std::size_t version = 60;
@@ -236,13 +231,13 @@ std::optional<Facts> facts_in_file(sqlite3* database) {
     return static_cast<int>(number);
   };
   return Facts{number(application), number(version),
-               number(encoding) == SQLITE_UTF8 ? "UTF-8" : "UTF-16", "wal"};
+               number(encoding) == SQLITE_UTF8 ? "UTF-8" : "UTF-16"};
 }
 
 /// Whether the file holds all that this library makes, word for word, and nothing beside it that
 /// may be a unique index. That is nearly every file, and this look takes half of the instructions
 /// of a whole one, because each column costs a statement some 10,000.
-bool is_complete(sqlite3* database, const std::string& name, Facts& facts) {
+bool is_complete(sqlite3* database, const std::string& name, FunctionRef<Facts()> facts) {
   bool has_table = false;
   std::array<bool, parts.size()> has_part{};
   const auto harmless = [&](std::string_view sql) {
@@ -255,9 +250,7 @@ bool is_complete(sqlite3* database, const std::string& name, Facts& facts) {
   const Statement texts = prepare(database, "SELECT sql FROM sqlite_master", name);
   int code = sqlite3_step(texts.get());
   if (code != SQLITE_ROW) return false;
-  std::optional<Facts> in_file = facts_in_file(database);
-  facts = in_file ? *std::move(in_file) : read_facts(database, name);
-  if (!facts.of_store()) return false;
+  if (facts() != Facts{application_id, sqlite_format, "UTF-8"}) return false;
   for (; code == SQLITE_ROW; code = sqlite3_step(texts.get())) {
     if (!harmless(column_text(texts.get(), 0))) return false;
   }
@@ -368,11 +361,21 @@ void create_missing(sqlite3* database, const std::string& name) {
 
 }  // namespace
 
-Examined examine_schema(sqlite3* database, const std::string& name) {
-  Facts facts;
-  if (is_complete(database, name, facts)) return {Schema::current, facts.journal_mode == "wal"};
-  const Contents contents = read_contents(database, name);
-  return {examine(contents, name), contents.facts.journal_mode == "wal"};
+Schema examine_schema(sqlite3* database, const std::string& name) {
+  const auto facts = [&] { return read_facts(database, name); };
+  return is_complete(database, name, facts) ? Schema::current
+                                            : examine(read_contents(database, name), name);
+}
+
+Recognised recognise(sqlite3* database, const std::string& name) {
+  bool wal = false;
+  const auto facts = [&] {
+    std::optional<Facts> in_file = facts_in_file(database);
+    wal = in_file.has_value();
+    return in_file ? *std::move(in_file) : read_facts(database, name);
+  };
+  if (is_complete(database, name, facts)) return {Schema::current, wal};
+  return {examine(read_contents(database, name), name), wal};
 }
 
 void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience) {

@@ -33,13 +33,17 @@ enum class Schema {
   older     ///< A store that lacks columns, triggers, tables or the mark of the format.
 };
 
-struct Examined {
+/// Looks without writing. Throws: not_a_store, newer_format.
+Schema examine_schema(sqlite3* database, const std::string& name);
+
+struct Recognised {
   Schema schema;
-  bool wal;  ///< The file is in WAL mode.
+  bool wal;  ///< The file is known to be in WAL mode.
 };
 
-/// Looks without writing. Throws: not_a_store, newer_format.
-Examined examine_schema(sqlite3* database, const std::string& name);
+/// The same, for whoever opens a store: with fewer instructions, and with the log's index in shared
+/// memory. So the connection must not have `locking_mode = EXCLUSIVE`.
+Recognised recognise(sqlite3* database, const std::string& name);
 
 /// Makes the schema current in one transaction; looks again under the write lock.
 void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience);

@@ -31,7 +31,7 @@ struct Options {
   /// `busy`; more than a year is a year. Units: milliseconds. Default: 5000.
   Duration busy_timeout{5000};
 
-  /// Upper bound of the memory in which parsed documents are kept, those used last; 0 keeps none.
+  /// Upper bound of the memory in which documents are kept, those used last; 0 keeps none.
   /// No read gets one that any process has changed since. A store that writes keeps up to as many
   /// bytes again, at least 2 MB, of the pages of its file. Units: bytes. Default: 16 MiB.
   std::size_t cache_bytes = 16U << 20U;

@@ -251,19 +251,59 @@ TEST_P(Cache, FollowsTheWritesToALargeDocumentThatWasCopied) {
   EXPECT_FALSE(store_.get("k"));
 }
 
-TEST_P(Cache, StaysWithinItsBytesWhenPackedDocumentsAreShared) {
+TEST_P(Cache, MakesRoomForAPackedDocumentThatIsShared) {
   const TempDir dir;
   Options small = options();
-  small.cache_bytes = 256U << 10U;
+  small.cache_bytes = 1U << 20U;  // 64 KiB for each part of the keys: a few shared documents
   KVStore store = open_in(dir, small);
-  constexpr int documents = 200;
+  constexpr int documents = 1'000;
   for (int i = 0; i < documents; ++i) store.set(std::to_string(i), large_document(i));
   for (int i = 0; i < documents; ++i) ASSERT_TRUE(store.get(std::to_string(i)));
   EXPECT_GT(store.stats().cache_bytes, small.cache_bytes / 2);
   for (int i = 0; i < documents; ++i) {
-    ASSERT_EQ(*store.get_shared(std::to_string(i)), large_document(i));
+    const auto shared = store.get_shared(std::to_string(i));
+    ASSERT_EQ(*shared, large_document(i));
     ASSERT_LE(store.stats().cache_bytes, small.cache_bytes);
   }
+  EXPECT_GT(store.stats().cache_bytes, small.cache_bytes / 2);
+}
+
+TEST_P(Cache, KeepsADocumentThatIsSharedInsteadOfThePackedOne) {
+  const TempDir dir;
+  Options small = options();
+  small.cache_bytes = 1U << 20U;
+  KVStore store = open_in(dir, small);
+  for (int i = 0; i < 100; ++i) {
+    const std::string key = std::to_string(i);
+    store.set(key, large_document(i));
+    ASSERT_TRUE(store.get(key));
+    const auto shared = store.get_shared(key);
+    EXPECT_EQ(store.get_shared(key), shared) << i;
+  }
+}
+
+TEST_P(Cache, KeepsADocumentPackedThatWouldNotFitToBeShared) {
+  const TempDir dir;
+  Options small = options();
+  small.cache_bytes = 128U << 10U;  // 8 KiB for each part of the keys
+  KVStore store = open_in(dir, small);
+  store.set("k", large_document(1));
+  ASSERT_TRUE(store.get("k"));
+  const std::size_t packed = store.stats().cache_bytes;
+  EXPECT_GT(packed, 0U);
+  EXPECT_EQ(store.get("k", "/7/id"_json_pointer), 8);
+  EXPECT_EQ(*store.get_shared("k"), large_document(1));
+  EXPECT_EQ(store.stats().cache_bytes, packed);
+}
+
+TEST_P(Cache, PacksNoDocumentThatWouldNotBecomeMuchSmaller) {
+  json dictionary = json::object();
+  for (int i = 0; i < 200; ++i) dictionary["the name number " + std::to_string(i)] = i;
+  store_.set("k", dictionary);
+  ASSERT_TRUE(store_.get("k"));
+  const std::size_t copied = store_.stats().cache_bytes;
+  ASSERT_TRUE(store_.get_shared("k"));
+  EXPECT_EQ(store_.stats().cache_bytes, copied);
 }
 
 TEST_P(Cache, StaysReadableAfterTheStoreIsClosed) {

@@ -7,16 +7,17 @@
 namespace kvstore::internal {
 namespace {
 
-/// A smaller one has few allocations, and is copied in less time than it is unpacked.
-bool is_packed(Cache::Use use, std::size_t bytes_parsed) noexcept {
+/// Packs a document of some size, where that saves at least half of the memory. A smaller one has
+/// few allocations, and is copied in less time than it is unpacked. Returns whether it did.
+bool pack(DocumentLru::Document& document, const HashedKey& key, const json& value) {
   constexpr std::size_t least = 4096;
-  return use == Cache::Use::copy && bytes_parsed >= least;
-}
-
-void pack(DocumentLru::Document& document, const HashedKey& key, const json& value) {
+  if (document.bytes < least) return false;
   auto packed = std::make_shared<const PackedDocument>(value);
-  document.bytes = DocumentLru::bytes_packed(key, *packed);
+  const std::size_t bytes = DocumentLru::bytes_packed(key, *packed);
+  if (bytes > document.bytes / 2) return false;
   document.form = std::move(packed);
+  document.bytes = bytes;
+  return true;
 }
 
 }  // namespace
@@ -59,8 +60,7 @@ Cache::Found Cache::convert(const HashedKey& key, const DocumentLru::Form& from,
       text != nullptr ? decode(**text, key.text) : std::get<DocumentLru::Packed>(from)->unpack();
   DocumentLru::Document document{.bytes = DocumentLru::bytes_parsed(key, value)};
   Found found;
-  if (is_packed(use, document.bytes)) {
-    pack(document, key, value);
+  if (use == Use::copy && pack(document, key, value)) {
     found.own = std::move(value);
   } else {
     found.kept = std::make_shared<const json>(std::move(value));
@@ -71,9 +71,11 @@ Cache::Found Cache::convert(const HashedKey& key, const DocumentLru::Form& from,
   DocumentLru& documents = shard.documents;
   const DocumentLru::Kept* kept = documents.find(key);
   if (kept == nullptr || kept->document.form != from) return found;
+  const bool fits = document.bytes <= shard_bytes_;
+  if (!fits && text == nullptr) return found;  // packed it does
   document.expires_at = kept->document.expires_at;
   documents.drop(*kept);
-  if (document.bytes > shard_bytes_) return found;
+  if (!fits) return found;
   while (documents.bytes() + document.bytes > shard_bytes_) documents.drop_oldest();
   documents.add(key, std::move(document));
   return found;
@@ -88,14 +90,14 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value, Use u
   bool nearly_full = false;
   {
     const std::lock_guard lock(shard.mutex);
+    if (!is_present(shard, mark)) return nullptr;
     // What belongs to another mark goes anyway.
     nearly_full = shard.mark == mark && documents.bytes() > shard_bytes_ - shard_bytes_ / 8;
     if (nearly_full && !documents.missed_before(hashed)) return nullptr;
   }
   DocumentLru::Document document{.expires_at = expires_at,
                                  .bytes = DocumentLru::bytes_parsed(hashed, value)};
-  const bool packed = is_packed(use, document.bytes);
-  if (packed) pack(document, hashed, value);
+  const bool packed = use == Use::copy && pack(document, hashed, value);
   if (document.bytes > shard_bytes_) return nullptr;
   const std::lock_guard lock(shard.mutex);
   if (!adopt(shard, mark)) return nullptr;
@@ -121,10 +123,16 @@ void Cache::keep(std::string_view key, std::string_view text, const std::optiona
   documents.add(hashed, {std::make_shared<const std::string>(text), expires_at, bytes});
 }
 
+/// Whether `mark` is the present one. The shard is locked, for the engine may be asked only until
+/// it is closed.
+bool Cache::is_present(const Shard& shard, const engine::Mark& mark) const noexcept {
+  return !shard.closed && mark.known && engine_.mark() == mark;
+}
+
 /// Makes a shard, which is locked, one of documents that belong to `mark`. Returns whether it is:
 /// not when that is not the present mark.
 bool Cache::adopt(Shard& shard, const engine::Mark& mark) noexcept {
-  if (shard.closed || !mark.known || engine_.mark() != mark) return false;
+  if (!is_present(shard, mark)) return false;
   if (shard.mark == mark) return true;
   // Between a commit of our own and its `carry` the shard is not as old as it looks.
   if (own_commits_ != 0) return false;

@@ -25,7 +25,8 @@ namespace kvstore::internal {
 /// worthless. Where one of our own changed a document that was read from here, the new text takes
 /// its place: what is read is likely to be read again.
 ///
-/// A document of some size is kept packed as long as only copies of it were asked for.
+/// A document of some size is kept packed, where that is smaller, as long as only copies of it were
+/// asked for.
 ///
 /// Within its bytes the documents stay that were used last. When these are nearly used up, a
 /// document is kept only if its key was missed not long ago, too: what is read once, or again only
@@ -102,6 +103,7 @@ class Cache {
 
   Shard& shard_of(const HashedKey& key) noexcept;
   Found convert(const HashedKey& key, const DocumentLru::Form& from, Use use);
+  [[nodiscard]] bool is_present(const Shard& shard, const engine::Mark& mark) const noexcept;
   bool adopt(Shard& shard, const engine::Mark& mark) noexcept;
 
   const engine::Engine& engine_;

@@ -1,15 +1,8 @@
-#include <string>
-
 #include <kvstore/internal/footprint.hpp>
 
 namespace kvstore::internal {
-namespace {
 
-/// What a string keeps outside of itself.
-std::size_t held(const std::string& text) {
-  static const std::size_t inside = std::string().capacity();
-  return text.capacity() > inside ? heap_bytes(text.capacity() + 1) : 0;
-}
+namespace {
 
 /// What a value keeps outside of its own 16 bytes.
 // NOLINTNEXTLINE(misc-no-recursion): as deep as documents are
@@ -21,7 +14,7 @@ std::size_t held(const json& value) {
       const auto& members = value.get_ref<const json::object_t&>();
       std::size_t bytes = heap_bytes(sizeof(json::object_t));
       for (const auto& [name, child] : members)
-        bytes += heap_bytes(node) + held(name) + held(child);
+        bytes += heap_bytes(node) + heap_bytes(name) + held(child);
       return bytes;
     }
     case json::value_t::array: {
@@ -33,7 +26,7 @@ std::size_t held(const json& value) {
     }
     case json::value_t::string: {
       const auto& text = value.get_ref<const std::string&>();
-      return heap_bytes(sizeof(std::string)) + held(text);
+      return heap_bytes(sizeof(std::string)) + heap_bytes(text);
     }
     default:
       return 0;
@@ -44,6 +37,11 @@ std::size_t held(const json& value) {
 
 std::size_t footprint(const json& document) {
   return sizeof(json) + held(document);
+}
+
+std::size_t heap_bytes(const std::string& text) {
+  static const std::size_t inside = std::string().capacity();
+  return text.capacity() > inside ? heap_bytes(text.capacity() + 1) : 0;
 }
 
 }  // namespace kvstore::internal

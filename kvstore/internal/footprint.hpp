@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include <kvstore/entry.hpp>
 
@@ -18,5 +19,8 @@ constexpr std::size_t heap_bytes(std::size_t requested) noexcept {
   const std::size_t taken = (requested + word + step - 1) / step * step;
   return taken < least ? least : taken;
 }
+
+/// What a string takes of the heap. Units: bytes.
+std::size_t heap_bytes(const std::string& text);
 
 }  // namespace kvstore::internal

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <ranges>
 #include <string_view>
 #include <utility>
@@ -97,8 +96,7 @@ class PackedDocument::Unpacker {
   explicit Unpacker(const PackedDocument& packed)
       : shapes_(packed.shapes_), next_(packed.values_.data()) {}
 
-  /// Fills `value`, which is null. A number takes its place without more ado, for a null holds
-  /// nothing; what may fail to be made is moved there.
+  /// Fills `value`, which is null.
   // NOLINTNEXTLINE(misc-no-recursion): as deep as documents are
   void unpack(json& value) {
     switch (static_cast<Type>(*next_++)) {
@@ -117,16 +115,16 @@ class PackedDocument::Unpacker {
         return;
       }
       case Type::boolean:
-        std::construct_at(&value, take_number() == 1);
+        value = take_number() == 1;
         return;
       case Type::number_unsigned:
-        std::construct_at(&value, take_number());
+        value = take_number();
         return;
       case Type::number_integer:
-        std::construct_at(&value, take_memory<std::int64_t>());
+        value = take_memory<std::int64_t>();
         return;
       case Type::number_float:
-        std::construct_at(&value, take_memory<double>());
+        value = take_memory<double>();
         return;
       default:
         return;
@@ -168,7 +166,7 @@ json PackedDocument::unpack() const {
 }
 
 std::size_t PackedDocument::bytes() const {
-  std::size_t bytes = sizeof(*this) + heap_bytes(values_.capacity() + 1);
+  std::size_t bytes = sizeof(*this) + heap_bytes(values_);
   if (!shapes_.empty()) bytes += heap_bytes(shapes_.capacity() * sizeof(json));
   for (const json& shape : shapes_) bytes += footprint(shape) - sizeof(json);
   return bytes;

@@ -157,11 +157,16 @@ TEST_F(Refused, IsAStoreInUtf16) {
   { const KVStore store(file_); }
   const std::string schema =
       Outside(file_).one("SELECT group_concat(sql, ';\n') FROM sqlite_master");
-  for (const std::string mode : {"DELETE", "WAL"}) {
+  for (const char* mode : {"DELETE", "WAL"}) {
     SCOPED_TRACE(mode);
     fs::remove(file_);
-    run_outside(file_, "PRAGMA encoding = 'UTF-16'; PRAGMA journal_mode = " + mode + "; " + schema +
-                           "; PRAGMA user_version = 1; PRAGMA application_id = 1802924916");
+    {
+      Outside other(file_);
+      other.run("PRAGMA encoding = 'UTF-16'");
+      other.run(std::string("PRAGMA journal_mode = ") + mode);
+      other.run(schema);
+      other.run("PRAGMA user_version = 1; PRAGMA application_id = 1802924916");
+    }
     expect_refused(ErrorCode::not_a_store, "UTF-8");
   }
 }

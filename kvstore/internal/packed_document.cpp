@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <ranges>
 #include <string_view>
 #include <utility>
 
@@ -74,15 +73,14 @@ class PackedDocument::Packer {
 
   std::size_t shape_of(const json::object_t& members) {
     constexpr std::size_t most_looked_at = 4;
+    constexpr auto name = &json::object_t::value_type::first;
     const std::size_t count = shapes_.size();
     for (std::size_t back = 1; back <= std::min(count, most_looked_at); ++back) {
       const auto& shape = shapes_[count - back].get_ref<const json::object_t&>();
-      if (std::ranges::equal(members | std::views::keys, shape | std::views::keys)) {
-        return count - back;
-      }
+      if (std::ranges::equal(members, shape, {}, name, name)) return count - back;
     }
     json::object_t shape;
-    for (const auto& [name, child] : members) shape.emplace_hint(shape.end(), name, nullptr);
+    for (const auto& member : members) shape.emplace_hint(shape.end(), member.first, nullptr);
     shapes_.emplace_back(std::move(shape));
     return count;
   }

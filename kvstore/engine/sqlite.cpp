@@ -250,18 +250,20 @@ class FileEngine final : public Engine {
   std::shared_ptr<sqlite3> open_first(Patience& patience) {
     immutable_ = options_.read_only && !file_.has_log();
     if (immutable_) {
-      refuse_old_schema(file_.open_immutable().get());
+      refuse_older(examine_schema(file_.open_immutable().get(), name()));
       return nullptr;
     }
-    // Closing a file that turns out to be somebody else's must not move its log into it.
     std::shared_ptr<sqlite3> database = file_.open(options_, true);
-    try {
-      bring_up_to_date(database.get(), patience);
-    } catch (...) {
-      if (!file_.has_log()) tidy_on_close(database.get());  // no log is to be left there either
-      throw;
+    const Recognised found = recognise_first(database.get());
+    if (options_.read_only) {
+      refuse_older(found.schema);
+    } else {
+      if (found.schema != Schema::current) {
+        prepare_to_write(database.get(), options_.durability, name());
+        upgrade_schema(database.get(), name(), patience);
+      }
+      if (!found.wal) use_wal(database.get(), name(), patience);
     }
-    tidy_on_close(database.get());
     index_ = WalIndex(database.get());
     if (!index_.mapped()) {
       // It exists once something was read in WAL mode.
@@ -272,22 +274,24 @@ class FileEngine final : public Engine {
     return database;
   }
 
-  void bring_up_to_date(sqlite3* database, Patience& patience) const {
-    if (options_.read_only) return refuse_old_schema(database);
-    const Recognised found = recognise(database, name());
-    if (found.schema != Schema::current) {
-      prepare_to_write(database, options_.durability, name());
-      upgrade_schema(database, name(), patience);
+  /// Closing a file that turns out to be somebody else's must neither move its log into it, nor
+  /// leave one there.
+  [[nodiscard]] Recognised recognise_first(sqlite3* database) const {
+    const auto tidy_on_close = [&] {
+      sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
+    };
+    try {
+      const Recognised found = recognise(database, name());
+      tidy_on_close();
+      return found;
+    } catch (...) {
+      if (!file_.has_log()) tidy_on_close();
+      throw;
     }
-    if (!found.wal) use_wal(database, name(), patience);
   }
 
-  static void tidy_on_close(sqlite3* database) noexcept {
-    sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
-  }
-
-  void refuse_old_schema(sqlite3* database) const {
-    if (examine_schema(database, name()) == Schema::current) return;
+  void refuse_older(Schema found) const {
+    if (found == Schema::current) return;
     throw Error(ErrorCode::read_only,
                 name() +
                     " has an older layout, which a read-only store cannot bring up to "

@@ -21,14 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string absolute(std::string_view path) {
-  return path.starts_with('/') ? std::string(path) : fs::absolute(path).native();
-}
-
-std::string parent(const std::string& path) {
-  return path.substr(0, std::max(path.rfind('/'), std::size_t{1}));
-}
-
 void refuse_missing_parent(const fs::path& parent, const std::string& name) {
   if (fs::is_directory(parent)) return;
   throw Error(ErrorCode::not_found, "cannot open " + name + ": there is no directory " +
@@ -180,7 +172,7 @@ DatabaseFile::DatabaseFile(std::string_view location, const Options& options)
     throw Error(ErrorCode::misuse, "cannot open " + name_ + ": the path holds a NUL byte");
   }
   try {
-    path_ = absolute(location);
+    path_ = fs::absolute(location).native();
     look(options);
   } catch (const fs::filesystem_error& error) {
     throw Error(ErrorCode::io, "cannot open " + name_ + ": " + error.code().message() +
@@ -188,6 +180,7 @@ DatabaseFile::DatabaseFile(std::string_view location, const Options& options)
   }
 }
 
+/// Follows links to the file itself, which need not exist.
 void DatabaseFile::look(const Options& options) {
   constexpr int most_links = 40;  // as the kernel's own limit
   struct stat facts {};
@@ -198,9 +191,9 @@ void DatabaseFile::look(const Options& options) {
     if (links == most_links) {
       throw Error(ErrorCode::io, "cannot open " + name_ + ": too many symbolic links");
     }
-    path_ = (fs::path(parent(path_)) / fs::read_symlink(path_)).native();
+    path_ = (fs::path(path_).parent_path() / fs::read_symlink(path_)).native();
   }
-  directory_ = parent(path_);
+  directory_ = fs::path(path_).parent_path().native();
   if (failure == 0) {
     refuse_what_is_no_database(facts, name_);
     found_ = FileId{facts.st_dev, facts.st_ino};

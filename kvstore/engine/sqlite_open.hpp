@@ -89,7 +89,7 @@ Database open_memory();
 
 /// What a connection needs that writes or copies the log into the file, and nobody else: how it
 /// syncs, how long a log it leaves, that it erases what it frees, and that it looks at each cell of
-/// a page that it reads. Not for those that only read: the settings take 44,000 instructions, the
+/// a page that it reads. Not for those that only read: the settings take 52,000 instructions, the
 /// look at each cell 5,500 of the 26,900 of reading an entry whose pages are not in SQLite's cache,
 /// and the checksum of the entry tells damage, too. One of them may be the last to close, and copy
 /// what is left of the log into the file; SQLite's default, FULL, syncs that.

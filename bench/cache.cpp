@@ -8,6 +8,11 @@
 //   get_or_compute/hit    the same                                        holds them
 //   get_or_compute/miss   compute a document of a new key, which costs    holds what was computed
 //                     nothing, and store it
+//   get_large/packed  read one of 1,000 documents of 2 KB, each of       holds them packed, because
+//                     which was replaced 20 times, in any order           only `get` asked for them
+//   get_large/shared      the same                                        holds them as json,
+//   because
+//                                                                         `get_shared` asked first
 //
 // B is the bound: `unbounded`; `roomy`, Options::max_bytes of 1 GiB, which is never reached;
 // `tight`, one of 2 MiB, which is always reached, so that each new entry makes an old one go.
@@ -105,6 +110,31 @@ void get_or_compute_miss(benchmark::State& state) {
   }
 }
 
+void get_large(benchmark::State& state, bool shared) {
+  constexpr int documents = 1'000;
+  constexpr int changes = 20;
+  json people = json::array();
+  for (int i = 0; i < 18; ++i) {
+    people.push_back({{"id", i},
+                      {"name", "Person " + std::to_string(i)},
+                      {"mail", "p" + std::to_string(i) + "@example.org"},
+                      {"score", i / 8.0},
+                      {"active", i % 3 == 0}});
+  }
+  bench::TempDir directory;
+  KVStore store(directory.file("large"),
+                {.durability = kvstore::Durability::normal, .cache_bytes = 64U << 20U});
+  std::minstd_rand random(20'240'501);
+  std::uniform_int_distribution<int> any(0, documents - 1);
+  for (int i = 0; i < documents * (1 + changes); ++i) {
+    const std::string key = key_of(i < documents ? i : any(random));
+    store.set(key, people);
+    if (shared) benchmark::DoNotOptimize(store.get_shared(key));
+    benchmark::DoNotOptimize(store.get(key));
+  }
+  for (auto _ : state) benchmark::DoNotOptimize(store.get(key_of(any(random))));
+}
+
 void row(const std::string& name, void (*body)(benchmark::State&), std::int64_t bound) {
   benchmark::RegisterBenchmark(name.c_str(), body)
       ->Arg(bound)
@@ -123,6 +153,10 @@ int main(int argc, char** argv) {
     row(std::string("set_again/") + name, set_again, bound);
   }
   row("get", get, unbounded);
+  row(
+      "get_large/packed", [](benchmark::State& state) { get_large(state, false); }, unbounded);
+  row(
+      "get_large/shared", [](benchmark::State& state) { get_large(state, true); }, unbounded);
   row("get_or_compute/hit", get_or_compute_hit, unbounded);
   row("get_or_compute/miss", get_or_compute_miss, unbounded);
   benchmark::RunSpecifiedBenchmarks();

@@ -11,9 +11,9 @@ namespace kvstore::internal {
 /// A document in few pieces of memory, from which copies are made.
 ///
 /// As nlohmann::json a document of 2 KB is some 300 allocations that take 20 KB, wherever the heap
-/// had room; once a thousand such have been changed a few times, copying one waits for the memory:
-/// 18 µs, where one that the processor's cache holds takes 6. Packed it takes 2 KB, and a copy 6 to
-/// 8 µs always. Source: measured, an array of small objects.
+/// had room; once a thousand such have been changed a few times, copying one waits for the memory,
+/// 15 µs in all. Packed it takes 2 KB, and a copy 5 µs. Source: `get_large` of bench/cache.cpp, an
+/// array of small objects.
 ///
 /// The values follow each other in the order of the document. Each object refers to a shape, an
 /// object with the same names and no values, which is copied and filled: that costs less than to

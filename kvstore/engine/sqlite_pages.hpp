@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <kvstore/engine/engine.hpp>
+#include <kvstore/engine/sqlite_record.hpp>
 
 /// The pages of a database file, read without SQLite, which gives up at the first that is damaged.
 /// Source: https://sqlite.org/fileformat2.html (3.40).
@@ -46,8 +47,6 @@ class RecordReader {
   /// The columns of one record; views are valid until the callback returns.
   using OnRecord = FunctionRef<void(Row)>;
 
-  enum class Tree : bool { table, index };
-
   /// Calls back for every record of a tree, in no order. Returns whether all could be read. A page
   /// that was read once is not read again, for any tree.
   bool walk(Tree tree, std::uint32_t root, OnRecord on_record);
@@ -67,33 +66,13 @@ class RecordReader {
   [[nodiscard]] std::size_t unreadable_records() const noexcept { return unreadable_records_; }
 
  private:
-  enum class Kind : std::uint8_t {
-    index_interior = 2,
-    table_interior = 5,
-    index_leaf = 10,
-    table_leaf = 13
-  };
-
-  /// A page of a b-tree as its header describes it.
-  struct Node {
-    Kind kind{};
-    std::size_t header = 0;            ///< Offset of the header.
-    std::vector<std::size_t> cells{};  ///< Offsets of the cells.
-    bool damaged = false;              ///< Some of its cells are out of bounds.
-
-    [[nodiscard]] Tree tree() const noexcept {
-      return kind == Kind::table_interior || kind == Kind::table_leaf ? Tree::table : Tree::index;
-    }
-  };
-
   void note_free_pages();
   [[nodiscard]] bool valid(std::uint32_t number) const noexcept;
   bool mark(std::uint32_t number);
   std::optional<Node> node(std::uint32_t number);
   void read_records(const Node& node, OnRecord on_record);
-  bool read_payload(Kind kind, std::size_t at);
+  bool read_payload(PageKind kind, std::size_t at);
   bool append_overflow(std::uint32_t page, std::size_t bytes);
-  bool read_columns();
 
   PageFile file_;
   std::vector<bool> seen_;  ///< By page number.

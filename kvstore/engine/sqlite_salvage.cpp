@@ -121,7 +121,7 @@ void DamagedStore::find_roots() {
     if (text_of(row[name]) == "kv_migration") migrations_ = page;
   };
   constexpr std::uint32_t schema = 1;
-  knows_tables_ = reader_->walk(RecordReader::Tree::table, schema, look);
+  knows_tables_ = reader_->walk(Tree::table, schema, look);
   if (knows_tables_ && table_ == 0 && !is_store) {
     throw Error(ErrorCode::not_a_store,
                 "there is nothing to salvage: the file holds the tables of "
@@ -137,7 +137,7 @@ void DamagedStore::each_row(FunctionRef<void(Row, Place)> on_row) {
     std::ranges::copy(row, columns.begin());
     on_row(columns, place);
   };
-  const bool whole = table_ != 0 && reader_->walk(RecordReader::Tree::table, table_,
+  const bool whole = table_ != 0 && reader_->walk(Tree::table, table_,
                                                   [&](Row row) { hand_on(row, Place::table); });
   if (whole) return;
   if (!reader_->knows_free_pages()) {
@@ -147,7 +147,7 @@ void DamagedStore::each_row(FunctionRef<void(Row, Place)> on_row) {
   }
   read_keys();
   bool doubtful = false;
-  reader_->sweep(RecordReader::Tree::table, [&](Row row) {
+  reader_->sweep(Tree::table, [&](Row row) {
     const Place place = is_in_index(row) ? Place::table : Place::astray;
     const bool unchecked = row.size() < table_columns ||
                            std::holds_alternative<std::monostate>(row[table_columns - 1]);
@@ -171,11 +171,11 @@ bool DamagedStore::is_in_index(Row row) const {
 
 void DamagedStore::read_keys() {
   if (std::exchange(has_read_keys_, true)) return;
-  all_keys_ = keys_ != 0 && reader_->walk(RecordReader::Tree::index, keys_, [&](Row row) {
+  all_keys_ = keys_ != 0 && reader_->walk(Tree::index, keys_, [&](Row row) {
     if (auto found = place_of(row)) keys_read_.insert(*std::move(found));
   });
   if (all_keys_) return;
-  reader_->sweep(RecordReader::Tree::index, [&](Row row) {
+  reader_->sweep(Tree::index, [&](Row row) {
     if (auto found = place_of(row)) keys_found_.insert(*std::move(found));
   });
 }
@@ -185,7 +185,7 @@ bool DamagedStore::each_key(FunctionRef<void(std::string_view)> on_key) {
     for (const auto& [key, rowid] : keys_read_) on_key(key);
     return all_keys_;
   }
-  return keys_ != 0 && reader_->walk(RecordReader::Tree::index, keys_, [&](Row row) {
+  return keys_ != 0 && reader_->walk(Tree::index, keys_, [&](Row row) {
     if (const auto place = place_of(row)) on_key(place->first);
   });
 }
@@ -205,7 +205,7 @@ void DamagedStore::each_migration(
     }
   };
   if (migrations_ != 0) {
-    whole = reader_->walk(RecordReader::Tree::table, migrations_, take) && whole;
+    whole = reader_->walk(Tree::table, migrations_, take) && whole;
   }
   if (!whole) {
     remarks_.emplace_back(
@@ -217,7 +217,7 @@ void DamagedStore::each_migration(
 std::int64_t DamagedStore::floor() {
   std::int64_t floor = 0;
   if (floor_ == 0) return floor;
-  reader_->walk(RecordReader::Tree::table, floor_, [&](Row row) {
+  reader_->walk(Tree::table, floor_, [&](Row row) {
     const auto* number = row.size() == 1 ? std::get_if<std::int64_t>(row.data()) : nullptr;
     if (number != nullptr) floor = *number;
   });

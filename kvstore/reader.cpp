@@ -36,7 +36,7 @@ namespace {
 
 bool find(internal::Session& session, std::string_view key, internal::OnRecord on_record) {
   bool found = false;
-  session.read(Span::statement, [&](Reading& reading) {
+  session.read(Span::row, [&](Reading& reading) {
     internal::check_key(key, reading.options);
     found = internal::find(reading, key, on_record);
   });
@@ -54,7 +54,7 @@ Document read(internal::Session& session, std::string_view key, Use use,
   Document document;
   if (cache != nullptr) document = cache->find(key, use, session.store().clock());
   if (document.kept != nullptr || document.own) return document;
-  session.read(Span::statement, [&](Reading& reading) {
+  session.read(Span::row, [&](Reading& reading) {
     internal::check_key(key, reading.options);
     const engine::Mark mark = cache != nullptr ? cache->mark() : engine::Mark{};
     internal::find(reading, key, [&](const Record& record) {

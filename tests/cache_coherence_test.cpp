@@ -1,7 +1,3 @@
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -10,36 +6,12 @@
 #include <thread>
 #include <utility>
 
+#include "announcements.hpp"
 #include "child.hpp"
 #include "support.hpp"
 
 namespace kvstore::test {
 namespace {
-
-/// Numbers in shared memory that another process announces.
-class Announcements {
- public:
-  Announcements(const std::string& path, std::size_t count) : bytes_(count * sizeof(std::int64_t)) {
-    const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    EXPECT_EQ(ftruncate(file, static_cast<off_t>(bytes_)), 0);
-    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    ::close(file);
-    EXPECT_NE(memory_, MAP_FAILED);
-  }
-  ~Announcements() { munmap(memory_, bytes_); }
-  Announcements(const Announcements&) = delete;
-  Announcements& operator=(const Announcements&) = delete;
-  Announcements(Announcements&&) = delete;
-  Announcements& operator=(Announcements&&) = delete;
-
-  [[nodiscard]] std::int64_t of(std::size_t key) const {
-    return std::atomic_ref(static_cast<std::int64_t*>(memory_)[key]).load();
-  }
-
- private:
-  std::size_t bytes_;
-  void* memory_ = nullptr;
-};
 
 /// A process stores numbers and announces each when it was acknowledged; it checkpoints, restarts
 /// the log, runs VACUUM, and is killed and replaced. Python and this process write too. A read that

@@ -294,6 +294,33 @@ TEST(OutOfMemoryWhileOpening, LeavesTheFileToWhoOpensItNext) {
   }
 }
 
+TEST(OutOfMemoryAtRest, GivesTheEntryOrFailsAndGivesItLater) {
+  const TempDir dir;
+  const std::string file = dir.file("store.db");
+  KVStore(file).set("k", long_text);
+  for (const bool others_write : {false, true}) {
+    for (const Fails how : {Fails::once, Fails::lastingly}) {
+      bool given = false;
+      for (std::size_t n = 0; n < 10'000 && !given; ++n) {
+        SCOPED_TRACE("allocation " + std::to_string(n));
+        const KVStore store(file);
+        if (others_write) KVStore(file).set("other", n);
+        {
+          const FailingHeap heap(n, how);
+          try {
+            given = store.get("k") == json(long_text);
+            EXPECT_TRUE(given);
+          } catch (const std::bad_alloc&) {
+            EXPECT_TRUE(heap.failed());
+          }
+        }
+        EXPECT_EQ(store.get("k"), json(long_text));
+      }
+      EXPECT_TRUE(given);
+    }
+  }
+}
+
 TEST(OutOfMemoryWhileClosing, CommitsWhatWasCommittedAndNothingElse) {
   const TempDir dir;
   const std::string file = dir.file("store.db");

@@ -1,9 +1,6 @@
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -20,6 +17,7 @@
 
 #include <kvstore/kvstore.hpp>
 
+#include "announcements.hpp"
 #include "bank.hpp"
 
 /// A program of its own for tests of many processes: `kvstore-test-worker VERB FILE [ARGUMENT]…`.
@@ -28,6 +26,7 @@
 namespace {
 
 using kvstore::KVStore;
+using kvstore::test::Announcements;
 using Arguments = std::vector<std::string>;
 
 void say(const std::string& line) {
@@ -175,32 +174,46 @@ void leave_open(const Arguments& arguments) {
   std::_Exit(0);
 }
 
-/// Stores numbers that grow under 0, 1, …, and announces each in the shared memory FILE2, an array
-/// with a number for each key, when it was acknowledged. Does in between what else changes a log.
+/// Stores numbers that grow under 0, 1, …, and announces each in FILE2 when it was acknowledged.
+/// Does in between what else changes a log.
 void announce(const Arguments& arguments) {
-  const int file = ::open(arguments.at(1).c_str(), O_RDWR | O_CLOEXEC);
-  const auto keys = static_cast<std::size_t>(lseek(file, 0, SEEK_END)) / sizeof(std::int64_t);
-  void* memory =
-      mmap(nullptr, keys * sizeof(std::int64_t), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  if (memory == MAP_FAILED) throw std::runtime_error("cannot map " + arguments[1]);
-  auto* announced = static_cast<std::int64_t*>(memory);
+  const Announcements announced(arguments.at(1));
   KVStore store(arguments[0], {.durability = kvstore::Durability::normal});
   sqlite3* outsider = nullptr;
   check_sqlite(sqlite3_open(arguments[0].c_str(), &outsider));
   // A checkpoint that waits for readers holds the write lock meanwhile.
   check_sqlite(sqlite3_busy_timeout(outsider, 20));
   say("ready");
-  std::int64_t number = *std::max_element(announced, announced + keys);
+  std::int64_t number = announced.largest();
   for (std::size_t round = 1;; ++round) {
-    const std::size_t key = round % keys;
+    const std::size_t key = round % announced.count();
     store.set(std::to_string(key), ++number);
-    std::atomic_ref(announced[key]).store(number);
+    announced.announce(key, number);
     const char* upkeep = round % 4'001 == 0   ? "VACUUM"
                          : round % 1'009 == 0 ? "PRAGMA wal_checkpoint(TRUNCATE)"
                          : round % 499 == 0   ? "PRAGMA wal_checkpoint(RESTART)"
                                               : nullptr;
     // Others may be in the way.
     if (upkeep != nullptr) sqlite3_exec(outsider, upkeep, nullptr, nullptr, nullptr);
+  }
+}
+
+/// The same over plain SQL, with a connection for each number, which moves its log into the file.
+void announce_in_passing(const Arguments& arguments) {
+  const Announcements announced(arguments.at(1));
+  say("ready");
+  for (std::int64_t number = announced.largest() + 1;; ++number) {
+    const auto key = static_cast<std::size_t>(number) % announced.count();
+    sqlite3* outsider = nullptr;
+    check_sqlite(sqlite3_open(arguments[0].c_str(), &outsider));
+    check_sqlite(sqlite3_busy_timeout(outsider, 20'000));
+    check_sqlite(sqlite3_exec(outsider, "PRAGMA synchronous = OFF", nullptr, nullptr, nullptr));
+    const std::string change = "UPDATE kv SET value = '" + std::to_string(number) +
+                               "' WHERE key = '" + std::to_string(key) + "'";
+    check_sqlite(sqlite3_exec(outsider, change.c_str(), nullptr, nullptr, nullptr));
+    announced.announce(key, number);
+    sqlite3_exec(outsider, "PRAGMA wal_checkpoint", nullptr, nullptr, nullptr);
+    sqlite3_close(outsider);
   }
 }
 
@@ -293,6 +306,7 @@ int main(int count, char** words) {
       {"pin", pin},
       {"leave-open", leave_open},
       {"announce", announce},
+      {"announce-in-passing", announce_in_passing},
       {"obey", obey},
       {"backup", backup},
       {"get", get}};

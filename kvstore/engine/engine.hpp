@@ -41,9 +41,10 @@ using NextRow = FunctionRef<Row()>;
 /// Told how many rows one execution of a series changed.
 using OnResult = FunctionRef<void(std::int64_t changed)>;
 
-/// What a connection or a transaction is for. `snapshot`: reading one moment over many calls; where
-/// there is only one connection, this is one to a copy.
-enum class Access : std::uint8_t { read, write, snapshot };
+/// What a connection or a transaction is for. `read_row`: statements that read one row each, and
+/// perhaps more later. `snapshot`: reading one moment over many calls; where there is only one
+/// connection, this is one to a copy.
+enum class Access : std::uint8_t { read_row, read, write, snapshot };
 
 /// `lost`: the engine has ended the transaction by itself, or the connection is not to be trusted.
 enum class State : std::uint8_t { idle, open, lost };

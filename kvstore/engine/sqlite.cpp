@@ -1,5 +1,6 @@
 #include <sys/stat.h>
 
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -10,6 +11,7 @@
 #include <kvstore/engine/sqlite_connection.hpp>
 #include <kvstore/engine/sqlite_neighbours.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
+#include <kvstore/engine/sqlite_rest.hpp>
 #include <kvstore/engine/sqlite_schema.hpp>
 #include <kvstore/engine/sqlite_wal.hpp>
 #include <kvstore/engine/text.hpp>
@@ -134,26 +136,43 @@ class FileEngine final : public Engine {
     register_open_file();
   }
 
+  ~FileEngine() noexcept override {
+    resting_.reset();
+    try {
+      // Others who closed before could not move their log into the file: our lock was there.
+      if (rested_ && !live_ && file_.may_have_log()) wake();
+    } catch (...) {  // NOLINT(bugprone-empty-catch): it waits for whoever opens the store next
+    }
+  }
+  FileEngine(const FileEngine&) = delete;
+  FileEngine& operator=(const FileEngine&) = delete;
+  FileEngine(FileEngine&&) = delete;
+  FileEngine& operator=(FileEngine&&) = delete;
+
   std::unique_ptr<Connection> connect(Access role) override {
     const std::lock_guard lock(mutex_);
     if (immutable_) return std::make_unique<ImmutableConnection>(file_, options_);
-    std::shared_ptr<sqlite3> database = std::exchange(first_, nullptr);
-    if (database == nullptr) {
-      Patience patience(options_.busy_timeout);
-      patiently(patience, [&] { database = file_.open(options_); });
+    if (resting_ && role == Access::read_row) {
+      RestingFile file = *std::exchange(resting_, std::nullopt);
+      return std::make_unique<RestingConnection>(std::move(file), name(), options_.busy_timeout,
+                                                 [this] {
+                                                   const std::lock_guard waking(mutex_);
+                                                   return open_live();
+                                                 });
     }
+    std::shared_ptr<sqlite3> database = open_live();
     if (role == Access::write) {
       prepare_to_write(database.get(), options_.durability, name());
       keep_pages(database.get(), options_, name());
       // A lost writer is replaced; the index must outlive it.
       anchor_ = database;
     }
-    std::erase_if(opened_, [](const auto& other) { return other.expired(); });
-    opened_.push_back(database);
     return std::make_unique<SqliteConnection>(std::move(database), name(), options_.busy_timeout);
   }
 
-  [[nodiscard]] Mark mark() const noexcept override { return index_.header(); }
+  [[nodiscard]] Mark mark() const noexcept override {
+    return live_.load(std::memory_order_acquire) ? index_.header() : Mark{};
+  }
   [[nodiscard]] bool only_commit(const Connection& writer, const Mark& before,
                                  const Mark& after) const noexcept override {
     const auto& sqlite = static_cast<const SqliteConnection&>(writer);
@@ -161,8 +180,8 @@ class FileEngine final : public Engine {
   }
 
   [[nodiscard]] std::uint64_t look() const override {
-    // Without the log's index the file may be replaced under its readers, who open it again.
-    if (immutable_) return file_.trace();
+    // Without the log's index nothing else tells of commits.
+    if (!live_) return file_.trace();
     file_.refuse_other_file();
     return 0;
   }
@@ -253,6 +272,9 @@ class FileEngine final : public Engine {
       refuse_older(examine_schema(file_.open_immutable().get(), name()));
       return nullptr;
     }
+    if (file_.known() && !options_.read_only) resting_ = RestingFile::find(file_);
+    rested_ = resting_.has_value();
+    if (rested_) return nullptr;
     std::shared_ptr<sqlite3> database = file_.open(options_, true);
     const Recognised found = recognise_first(database.get());
     if (options_.read_only) {
@@ -264,15 +286,46 @@ class FileEngine final : public Engine {
       }
       if (!found.wal) use_wal(database.get(), name(), patience);
     }
+    go_live(database);
+    return database;
+  }
+
+  /// A connection of its own, which may have to wait for others. The mutex is locked.
+  std::shared_ptr<sqlite3> open_live() {
+    std::shared_ptr<sqlite3> database = std::exchange(first_, nullptr);
+    if (database == nullptr) {
+      Patience patience(options_.busy_timeout);
+      patiently(patience, [&] { database = live_ ? file_.open(options_) : wake(); });
+    }
+    resting_.reset();
+    std::erase_if(opened_, [](const auto& other) { return other.expired(); });
+    opened_.push_back(database);
+    return database;
+  }
+
+  /// Opens the store that was read at rest. Throws: busy.
+  std::shared_ptr<sqlite3> wake() {
+    std::shared_ptr<sqlite3> database = file_.open(options_);
+    read_once(database.get());
+    go_live(database);
+    return database;
+  }
+
+  /// Maps the log's index, over a connection that has read. It stays mapped as long as that is
+  /// open.
+  void go_live(const std::shared_ptr<sqlite3>& database) {
     index_ = WalIndex(database.get());
     if (!index_.mapped()) {
-      // It exists once something was read in WAL mode.
-      execute(database.get(), "SELECT 1 FROM kv_floor", name());
+      read_once(database.get());
       index_ = WalIndex(database.get());
     }
     anchor_ = database;
-    return database;
+    live_.store(true, std::memory_order_release);
   }
+
+  /// A connection has a log, and the lock that keeps others from removing it, once it has read in
+  /// WAL mode.
+  void read_once(sqlite3* database) const { execute(database, "SELECT 1 FROM kv_floor", name()); }
 
   /// Closing a file that turns out to be somebody else's must neither move its log into it, nor
   /// leave one there.
@@ -301,8 +354,11 @@ class FileEngine final : public Engine {
   Options options_;
   DatabaseFile file_;
   bool immutable_ = false;
+  bool rested_ = false;  ///< The store was opened as one at rest.
   WalIndex index_;
+  std::atomic<bool> live_{false};                ///< `index_` is mapped.
   std::mutex mutex_;                             ///< Guards what `connect` and `tidy` change.
+  std::optional<RestingFile> resting_;           ///< For whoever reads before anybody writes.
   std::optional<GuardedCheckpoint> checkpoint_;  ///< Closed after all other connections.
   std::shared_ptr<sqlite3> anchor_;              ///< Keeps `index_` mapped.
   std::shared_ptr<sqlite3> first_;               ///< Opened already, for whoever connects first.

@@ -194,6 +194,8 @@ void DatabaseFile::look(const Options& options) {
     path_ = (fs::path(path_).parent_path() / fs::read_symlink(path_)).native();
   }
   directory_ = fs::path(path_).parent_path().native();
+  log_ = path_ + "-wal";
+  journal_ = path_ + "-journal";
   if (failure == 0) {
     refuse_what_is_no_database(facts, name_);
     found_ = FileId{facts.st_dev, facts.st_ino};
@@ -235,10 +237,24 @@ FileId DatabaseFile::id() const {
 
 bool DatabaseFile::has_log() const {
   struct stat facts {};
-  const auto holds_data = [&](const char* suffix) {
-    return stat((path_ + suffix).c_str(), &facts) == 0 && facts.st_size > 0;
+  const auto holds_data = [&](const std::string& path) {
+    return stat(path.c_str(), &facts) == 0 && facts.st_size > 0;
   };
-  return holds_data("-wal") || holds_data("-journal");
+  return holds_data(log_) || holds_data(journal_);
+}
+
+bool DatabaseFile::may_have_log() const noexcept {
+  const auto may_be_there = [](const std::string& path) {
+    return access(path.c_str(), F_OK) == 0 || errno != ENOENT;
+  };
+  return may_be_there(log_) || may_be_there(journal_);
+}
+
+bool DatabaseFile::may_write() const noexcept {
+  const auto allows = [](const std::string& path, int what) {
+    return faccessat(AT_FDCWD, path.c_str(), what, AT_EACCESS) == 0;
+  };
+  return allows(path_, W_OK) && allows(directory_, W_OK | X_OK);
 }
 
 FileStamp DatabaseFile::stamp() const {
@@ -260,10 +276,10 @@ std::uint64_t DatabaseFile::trace() const {
     constexpr std::uint64_t prime = 0x100000001B3;
     trace = (trace ^ static_cast<std::uint64_t>(number)) * prime;
   };
-  for (const std::string_view suffix : {"", "-wal", "-journal"}) {
+  for (const std::string* path : {&path_, &log_, &journal_}) {
     struct stat facts {};
-    const bool there = stat((path_ + std::string(suffix)).c_str(), &facts) == 0;
-    if (!there && suffix.empty()) raise_moved(name_);
+    const bool there = stat(path->c_str(), &facts) == 0;
+    if (!there && path == &path_) raise_moved(name_);
     const std::int64_t modified = facts.st_mtim.tv_sec * second + facts.st_mtim.tv_nsec;
     mix(facts.st_dev);
     mix(facts.st_ino);

@@ -56,6 +56,12 @@ class DatabaseFile {
   /// Whether a -wal or -journal file that is not empty lies beside it.
   [[nodiscard]] bool has_log() const;
 
+  /// Whether a -wal or -journal file lies beside it, even an empty one; in doubt, yes.
+  [[nodiscard]] bool may_have_log() const noexcept;
+
+  /// Whether the system lets this process write the file, and make others beside it.
+  [[nodiscard]] bool may_write() const noexcept;
+
   /// A number that tells whether the file or a log of it was written or replaced. For a second
   /// after a write it is another one at every look: the clock of a file system may be too coarse to
   /// tell two writes apart. Throws: io, when there is no file.
@@ -76,7 +82,7 @@ class DatabaseFile {
  private:
   void look(const Options& options);
 
-  std::string path_, directory_, name_;
+  std::string path_, directory_, log_, journal_, name_;
   std::optional<FileId> found_{};
 };
 

@@ -4,8 +4,10 @@
 #include <map>
 #include <optional>
 #include <string_view>
+#include <variant>
 
 #include <kvstore/engine/sqlite_handle.hpp>
+#include <kvstore/engine/sqlite_record.hpp>
 #include <kvstore/engine/sqlite_schema.hpp>
 #include <kvstore/engine/sqlite_wal.hpp>
 #include <kvstore/engine/text.hpp>
@@ -208,53 +210,86 @@ sqlite3_file* open_file(sqlite3* database, int which) noexcept {
   return file != nullptr && file->pMethods != nullptr ? file : nullptr;
 }
 
-/// The same, as the file's first bytes tell it, for 1,000 instructions instead of 24,000. Absent:
-/// the file is not in WAL mode, or its log may hold a newer first page.
+constexpr std::size_t facts_bytes = 72;
+
+/// The same, as the first bytes of a file tell it, at least `facts_bytes` of them.
 /// Source: https://sqlite.org/fileformat2.html §1.3, where each stands.
-std::optional<Facts> facts_in_file(sqlite3* database) {
+Facts facts_of(std::string_view head) {
   constexpr std::size_t encoding = 56;
   constexpr std::size_t version = 60;
   constexpr std::size_t application = 68;
+  const auto number = [&](std::size_t at) { return static_cast<int>(u32(head, at)); };
+  return {number(application), number(version),
+          number(encoding) == SQLITE_UTF8 ? "UTF-8" : "UTF-16"};
+}
+
+/// From the file itself, for 1,000 instructions instead of 24,000. Absent: it is not in WAL mode,
+/// or its log may hold a newer first page.
+std::optional<Facts> facts_in_file(sqlite3* database) {
   // Who reads without a log has no journal open, and must not make the log's index.
   if (open_file(database, SQLITE_FCNTL_JOURNAL_POINTER) == nullptr) return std::nullopt;
   const WalIndex index(database);
   if (!index.mapped() || index.frames() != 0) return std::nullopt;
-  std::array<unsigned char, 72> head{};
+  std::array<char, facts_bytes> head{};
   const int size = static_cast<int>(head.size());
   sqlite3_file* file = open_file(database, SQLITE_FCNTL_FILE_POINTER);
   if (file == nullptr || file->pMethods->xRead(file, head.data(), size, 0) != SQLITE_OK) {
     return std::nullopt;
   }
-  const auto number = [&](std::size_t at) {
-    std::uint32_t number = 0;
-    for (std::size_t i = at; i < at + 4; ++i) number = number << 8U | head.at(i);
-    return static_cast<int>(number);
-  };
-  return Facts{number(application), number(version),
-               number(encoding) == SQLITE_UTF8 ? "UTF-8" : "UTF-16"};
+  return facts_of({head.data(), head.size()});
 }
 
-/// Whether the file holds all that this library makes, word for word, and nothing beside it that
-/// may be a unique index. That is nearly every file, and this look takes half of the instructions
-/// of a whole one, because each column costs a statement some 10,000.
-bool is_complete(sqlite3* database, const std::string& name, FunctionRef<Facts()> facts) {
-  bool has_table = false;
-  std::array<bool, parts.size()> has_part{};
-  const auto harmless = [&](std::string_view sql) {
+/// Whether the texts of a schema are all that this library makes, word for word, and nothing beside
+/// it that may be a unique index. That is nearly every file.
+class Completeness {
+ public:
+  /// False: this text is none of a complete store, or may be none.
+  bool take(std::string_view sql) {
     const auto* part = std::ranges::find(parts, sql, &Part::sql);
-    if (part != parts.end()) return has_part.at(part - parts.begin()) = true;
-    if (sql.starts_with("CREATE TABLE ") && same_meaning(sql, table)) return has_table = true;
+    if (part != parts.end()) return has_part_.at(part - parts.begin()) = true;
+    if (sql.starts_with("CREATE TABLE ") && same_meaning(sql, table)) return has_table_ = true;
     return !may_be_unique(sql);
-  };
+  }
+  [[nodiscard]] bool all() const {
+    return has_table_ && std::ranges::find(has_part_, false) == has_part_.end();
+  }
+
+ private:
+  bool has_table_ = false;
+  std::array<bool, parts.size()> has_part_{};
+};
+
+/// Whether SQLite can open a file with this first page and uses WAL mode then, as far as the header
+/// of the file says.
+/// Source: https://sqlite.org/fileformat2.html §1.3.
+bool has_usual_header(std::string_view first_page) {
+  using std::string_view_literals::operator""sv;
+  constexpr std::string_view begin = "SQLite format 3\0\x10\0\x02\x02"sv;  // 4,096, and twice WAL
+  constexpr std::string_view fractions = "\x40\x20\x20";
+  constexpr std::size_t fractions_at = 21;
+  constexpr std::size_t schema_format = 44;
+  constexpr std::uint32_t newest_schema_format = 4;
+  return first_page.size() == usual_page_bytes && first_page.starts_with(begin) &&
+         first_page.substr(fractions_at).starts_with(fractions) &&
+         u32(first_page, schema_format) <= newest_schema_format;
+}
+
+bool is_current(const Facts& facts) {
+  return facts == Facts{application_id, sqlite_format, "UTF-8"};
+}
+
+/// This look takes half of the instructions of a whole one, because each column costs a statement
+/// some 10,000.
+bool is_complete(sqlite3* database, const std::string& name, FunctionRef<Facts()> facts) {
+  Completeness found;
   // Its transaction, which ends with the last row, makes one moment of all that is asked.
   const Statement texts = prepare(database, "SELECT sql FROM sqlite_master", name);
   int code = sqlite3_step(texts.get());
-  if (code != SQLITE_ROW) return false;
-  if (facts() != Facts{application_id, sqlite_format, "UTF-8"}) return false;
+  if (code != SQLITE_ROW || !is_current(facts())) return false;
   for (; code == SQLITE_ROW; code = sqlite3_step(texts.get())) {
-    if (!harmless(column_text(texts.get(), 0))) return false;
+    if (!found.take(column_text(texts.get(), 0))) return false;
   }
-  return code == SQLITE_DONE && has_table && std::ranges::find(has_part, false) == has_part.end();
+  return code == SQLITE_DONE && found.all();
 }
 
 Contents read_contents(sqlite3* database, const std::string& name) {
@@ -360,6 +395,28 @@ void create_missing(sqlite3* database, const std::string& name) {
 }
 
 }  // namespace
+
+bool is_current_store(std::string_view first_page) {
+  constexpr std::size_t sql = 4;  // of the columns of the schema
+  constexpr std::size_t reserved = 20;
+  if (!has_usual_header(first_page) || !is_current(facts_of(first_page))) return false;
+  const std::optional<Node> node = node_of(first_page, file_header);
+  if (!node || node->kind != PageKind::table_leaf || node->damaged) return false;
+  const std::size_t usable = first_page.size() - static_cast<unsigned char>(first_page[reserved]);
+  Completeness found;
+  std::vector<Value> columns;
+  for (std::size_t at : node->cells) {
+    const std::optional<std::uint64_t> bytes = varint(first_page, at);
+    if (!bytes || !varint(first_page, at)) return false;  // the second is the rowid
+    if (*bytes > first_page.size() - at || bytes_in_cell(node->kind, *bytes, usable) != *bytes ||
+        !read_columns(first_page.substr(at, *bytes), columns) || columns.size() <= sql) {
+      return false;
+    }
+    const auto* text = std::get_if<std::string_view>(&columns[sql]);
+    if (text != nullptr && !found.take(*text)) return false;
+  }
+  return found.all();
+}
 
 Schema examine_schema(sqlite3* database, const std::string& name) {
   const auto facts = [&] { return read_facts(database, name); };

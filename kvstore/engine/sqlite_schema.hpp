@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <kvstore/engine/patience.hpp>
@@ -44,6 +45,14 @@ struct Recognised {
 /// The same, for whoever opens a store: with fewer instructions, and with the log's index in shared
 /// memory. So the connection must not have `locking_mode = EXCLUSIVE`.
 Recognised recognise(sqlite3* database, const std::string& name);
+
+inline constexpr int usual_page_bytes = 4096;
+
+/// Whether the first page of a file tells that it is a current store in WAL mode, with pages of the
+/// usual size. That is much cheaper than to ask, for SQLite reads the whole schema before it
+/// answers anything, and the triggers are long. In doubt, no. The page is the newest: there is no
+/// log.
+bool is_current_store(std::string_view first_page);
 
 /// Makes the schema current in one transaction; looks again under the write lock.
 void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience);

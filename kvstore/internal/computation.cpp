@@ -26,7 +26,7 @@ Computation::Found Computation::find(const Reading& reading) const {
 
 Computation::Found Computation::look() const {
   Found found;
-  store_.read(Span::statement, [&](Reading& reading) { found = find(reading); });
+  store_.read(Span::row, [&](Reading& reading) { found = find(reading); });
   return found;
 }
 

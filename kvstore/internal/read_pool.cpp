@@ -32,8 +32,8 @@ ReadPool::Loan ReadPool::borrow() {
   return {*this, take(engine::Access::read), engine::Access::read};
 }
 
-ReadPool::Loan ReadPool::borrow_for_statements() {
-  return {*this, settled(take_as_it_is(engine::Access::read)), engine::Access::read};
+ReadPool::Loan ReadPool::borrow_for_statements(engine::Access role) {
+  return {*this, settled(take_as_it_is(role)), role};
 }
 
 ReadPool::Loan ReadPool::borrow_for_snapshot() {

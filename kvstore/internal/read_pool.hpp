@@ -74,7 +74,8 @@ class ReadPool {
   [[nodiscard]] Loan borrow();
 
   /// For statements each of which may see a moment of its own; it may keep reading.
-  [[nodiscard]] Loan borrow_for_statements();
+  /// `role`: what a connection is opened for, if that is needed.
+  [[nodiscard]] Loan borrow_for_statements(engine::Access role = engine::Access::read);
 
   /// For a snapshot, which may live long: the bound is one higher meanwhile.
   [[nodiscard]] Loan borrow_for_snapshot();

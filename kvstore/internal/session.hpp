@@ -12,6 +12,7 @@ class Store;
 
 /// How much a read must see of one moment.
 enum class Span : std::uint8_t {
+  row,        ///< A row, which is all that each statement reads.
   statement,  ///< Each statement by itself.
   call        ///< All statements of the call.
 };

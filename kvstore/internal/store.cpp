@@ -136,7 +136,7 @@ void Store::read(Span span, engine::FunctionRef<void(Reading&)> body) {
   refuse_misuse();
   with_reader(span, [&](engine::Connection& connection) {
     Reading read = reading(connection);
-    if (span == Span::statement) return body(read);
+    if (span != Span::call) return body(read);
     connection.begin(engine::Access::read, options_.busy_timeout);
     try {
       body(read);
@@ -151,11 +151,12 @@ void Store::read(Span span, engine::FunctionRef<void(Reading&)> body) {
 void Store::with_reader(Span span, engine::FunctionRef<void(engine::Connection&)> body) {
   if (traits_.one_connection) {
     with_writer(WriteQueue::Clock::now() + options_.busy_timeout, body);
-  } else if (span == Span::statement) {
-    const ReadPool::Loan loan = parts_->readers.borrow_for_statements();
+  } else if (span == Span::call) {
+    const ReadPool::Loan loan = parts_->readers.borrow();
     body(loan.connection());
   } else {
-    const ReadPool::Loan loan = parts_->readers.borrow();
+    const ReadPool::Loan loan = parts_->readers.borrow_for_statements(
+        span == Span::row ? engine::Access::read_row : engine::Access::read);
     body(loan.connection());
   }
 }
@@ -454,7 +455,7 @@ void Store::backup(const std::filesystem::path& to, const Progress& progress) {
 
 std::string Store::path() {
   std::string path;
-  read(Span::statement, [&](Reading& read) {
+  read(Span::row, [&](Reading& read) {
     read.connection.run(statements.database_list, {}, [&](engine::Row row) {
       const auto* name = std::get_if<std::string_view>(&row[1]);
       const auto* file = std::get_if<std::string_view>(&row[2]);

@@ -74,7 +74,8 @@ std::shared_ptr<Watch> Watcher::add(const std::shared_ptr<Store>& store, std::st
   }
   try {
     const Bounds span = bounds_of(watch->prefix_, *store);
-    store->read(Span::statement, [&](Reading& reading) {
+    // Over a whole call, so that the store is open, and the engine's mark tells of commits.
+    store->read(Span::call, [&](Reading& reading) {
       const Timestamp now(reading.clock.now());
       Known& known = watch->known_;
       each_version(reading, span.lower, span.upper,

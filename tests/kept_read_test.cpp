@@ -25,6 +25,12 @@ class KeptRead : public testing::Test {
     writer_->commit(AfterCommit::keep_reading);
   }
 
+  /// From here on it keeps the read alone.
+  void give_the_lock_back() {
+    writer_->end_read();
+    ASSERT_TRUE(writer_->keep_reading());
+  }
+
   std::int64_t revision() {
     std::int64_t revision = 0;
     writer_->run("SELECT revision FROM kv_floor", {}, [&](engine::Row row) {
@@ -45,23 +51,27 @@ class KeptRead : public testing::Test {
 TEST_F(KeptRead, EndsWhenTheConnectionEndsIt) {
   writer_->end_read();
   EXPECT_FALSE(log_is_pinned(file_));
+  EXPECT_FALSE(log_is_locked(file_));
 }
 
 TEST_F(KeptRead, EndsWithAnOrdinaryCommit) {
   writer_->begin(Access::write, patience);
   writer_->commit();
   EXPECT_FALSE(log_is_pinned(file_));
+  EXPECT_FALSE(log_is_locked(file_));
 }
 
 TEST_F(KeptRead, EndsWithARollback) {
   writer_->begin(Access::write, patience);
   writer_->rollback();
   EXPECT_FALSE(log_is_pinned(file_));
+  EXPECT_FALSE(log_is_locked(file_));
 }
 
 TEST_F(KeptRead, EndsWithTheConnection) {
   writer_.reset();
   EXPECT_FALSE(log_is_pinned(file_));
+  EXPECT_FALSE(log_is_locked(file_));
 }
 
 TEST_F(KeptRead, GoesOnFromWriteToWrite) {
@@ -70,17 +80,32 @@ TEST_F(KeptRead, GoesOnFromWriteToWrite) {
   EXPECT_EQ(revision(), 4);
 }
 
-TEST_F(KeptRead, KeepsNobodyFromWriting) {
+TEST_F(KeptRead, KeepsTheWriteLockUntilItEnds) {
+  EXPECT_TRUE(log_is_locked(file_));
+  EXPECT_EQ(other_.try_to("UPDATE kv_floor SET revision = 10"), SQLITE_BUSY);
+  writer_->end_read();
+  EXPECT_EQ(other_.try_to("UPDATE kv_floor SET revision = 10"), SQLITE_OK);
+}
+
+TEST_F(KeptRead, KeepsNobodyFromReading) {
+  EXPECT_EQ(other_.one("SELECT revision FROM kv_floor"), "1");
+}
+
+TEST_F(KeptRead, KeepsNoLockThatItDoesNotHold) {
+  give_the_lock_back();
+  EXPECT_FALSE(log_is_locked(file_));
   EXPECT_EQ(other_.try_to("UPDATE kv_floor SET revision = 10"), SQLITE_OK);
 }
 
 TEST_F(KeptRead, IsOverForAWriteWhenSomebodyElseHasWritten) {
+  give_the_lock_back();
   other_.run("UPDATE kv_floor SET revision = 10");
   write();
   EXPECT_EQ(other_.one("SELECT revision FROM kv_floor"), "11");
 }
 
 TEST_F(KeptRead, IsWhatStatementsSee) {
+  give_the_lock_back();
   other_.run("UPDATE kv_floor SET revision = 10");
   EXPECT_EQ(revision(), 1);
   writer_->end_read();
@@ -100,6 +125,7 @@ TEST_F(KeptRead, EndsForHousekeeping) {
 }
 
 TEST_F(KeptRead, IsOverForAReadTransaction) {
+  give_the_lock_back();
   other_.run("UPDATE kv_floor SET revision = 10");
   writer_->begin(Access::read, patience);
   EXPECT_EQ(revision(), 10);
@@ -107,6 +133,7 @@ TEST_F(KeptRead, IsOverForAReadTransaction) {
 }
 
 TEST_F(KeptRead, WaitsForTheLockAsAnyWriteDoes) {
+  give_the_lock_back();
   other_.run("BEGIN IMMEDIATE");
   EXPECT_KV_ERROR(writer_->begin(Access::write, std::chrono::milliseconds(1)), ErrorCode::busy,
                   "store.db");

@@ -38,6 +38,10 @@ bool log_is_pinned(const std::string& file) {
   return is_locked(file, 124, 127);
 }
 
+bool log_is_locked(const std::string& file) {
+  return is_locked(file, 120, 120);
+}
+
 /// Every connection holds this one.
 bool locks_can_be_seen(const std::string& file) {
   return is_locked(file, 128, 128);

@@ -50,8 +50,8 @@ enum class Access : std::uint8_t { read_row, read, write, snapshot };
 enum class State : std::uint8_t { idle, open, lost };
 
 /// Whether a commit ends the read of its transaction, too. A connection that keeps reading what it
-/// has committed begins the next write cheaper, but housekeeping cannot pass it, and it must not
-/// drop a table or an index.
+/// has committed keeps the write lock as well, and begins the next write cheaper; but nobody else
+/// can write meanwhile, housekeeping cannot pass it, and it must not drop a table or an index.
 enum class AfterCommit : std::uint8_t { end_read, keep_reading };
 
 /// One connection; used by one thread at a time. Errors are `kvstore::Error`.
@@ -83,7 +83,8 @@ class Connection {
   /// whether it does; an engine need not.
   virtual bool keep_reading() noexcept = 0;
 
-  /// Ends a read that is kept. So do a rollback, and other transactions than a write.
+  /// Ends a read that is kept, and gives the write lock back. So do a rollback, and other
+  /// transactions than a write.
   virtual void end_read() noexcept = 0;
 
   virtual void rollback() noexcept = 0;

@@ -67,6 +67,12 @@ OpenFile::OpenFile(std::uint64_t device, std::uint64_t inode)
   registry.open.push_back({device_, inode_, generation_});
 }
 
+bool OpenFile::is_shared() const {
+  Registry& registry = Registry::instance();
+  const std::lock_guard lock(registry.mutex);
+  return std::ranges::count(registry.open, Record{device_, inode_, generation_}) > 1;
+}
+
 OpenFile::~OpenFile() noexcept {
   Registry& registry = Registry::instance();
   const std::lock_guard lock(registry.mutex);

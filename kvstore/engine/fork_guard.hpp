@@ -27,6 +27,9 @@ class OpenFile {
   OpenFile(OpenFile&&) = delete;
   OpenFile& operator=(OpenFile&&) = delete;
 
+  /// Whether another store in this process has the file open.
+  [[nodiscard]] bool is_shared() const;
+
  private:
   std::uint64_t device_, inode_, generation_;
 };

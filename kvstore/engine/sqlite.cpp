@@ -189,6 +189,7 @@ class FileEngine final : public Engine {
   bool has_neighbours() override {
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock) return true;  // a new connection may be waiting for somebody
+    if (open_file_ && open_file_->is_shared()) return true;
     std::erase_if(opened_, [](const auto& other) { return other.expired(); });
     constexpr std::size_t of_checkpoint = 2;
     const std::size_t own = opened_.size() + (checkpoint_ ? of_checkpoint : 0);

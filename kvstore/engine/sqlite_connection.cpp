@@ -70,6 +70,7 @@ SqliteConnection::SqliteConnection(std::shared_ptr<sqlite3> database, std::strin
 void SqliteConnection::replace_handle(std::shared_ptr<sqlite3> database) {
   end_read();
   statements_.clear();
+  write_lock_.reset();
   database_ = std::move(database);
   install_hooks();
 }
@@ -197,13 +198,17 @@ bool SqliteConnection::keep_reading() noexcept {
 }
 
 void SqliteConnection::end_read() noexcept {
+  if (write_lock_) write_lock_->release();
   sqlite3_reset(std::exchange(kept_read_, nullptr));
 }
 
 void SqliteConnection::commit(AfterCommit after) {
   if (after == AfterCommit::end_read) {
     end_read();
-  } else if (!keep_reading() && sqlite3_get_autocommit(database_.get()) != 0) {
+  } else if (keep_reading()) {
+    if (!write_lock_) write_lock_.emplace(database_.get());
+    write_lock_->keep();
+  } else if (sqlite3_get_autocommit(database_.get()) != 0) {
     fail(sqlite3_extended_errcode(database_.get()));  // what went wrong has ended the transaction
   }
   errno = 0;

@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include <kvstore/engine/engine.hpp>
 #include <kvstore/engine/sqlite_handle.hpp>
+#include <kvstore/engine/sqlite_kept_lock.hpp>
 #include <kvstore/engine/sqlite_moved.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
 
@@ -58,6 +60,7 @@ class SqliteConnection : public Connection {
   static int on_commit(void* self, sqlite3* database, const char* schema, int frames) noexcept;
 
   std::shared_ptr<sqlite3> database_;
+  std::optional<KeptLock> write_lock_;  ///< Of a connection that has kept it once.
   Statements statements_;
   sqlite3_stmt* kept_read_ = nullptr;  ///< A statement between two rows, or none.
   std::vector<Value> columns_;

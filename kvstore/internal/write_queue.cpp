@@ -110,13 +110,15 @@ std::vector<WriteQueue::Member*> WriteQueue::Group::members() const {
 
 void WriteQueue::leave_room() {
   constexpr milliseconds back_to_back{1};
+  constexpr milliseconds shortest_run{5};
   constexpr milliseconds longest_run{50};
   const auto now = Clock::now();
   if (now - ended_ > back_to_back) {
     busy_since_ = now;
     undisturbed_ = false;
   }
-  if (now - busy_since_ < longest_run) return;
+  const auto run = now - busy_since_;
+  if (run < shortest_run) return;
   const Windows& windows = others_within(std::chrono::seconds(10)) ? beside_others : alone;
   const auto into_period = now.time_since_epoch() % windows.period;
   const auto since_pause = now - std::max(paused_, busy_since_);
@@ -130,7 +132,7 @@ void WriteQueue::leave_room() {
   }
   if (pause == Clock::duration::zero()) return;
   undisturbed_ = !others_within(std::chrono::seconds(1)) && !has_neighbours_();
-  if (!undisturbed_) std::this_thread::sleep_for(pause);
+  if (!undisturbed_ && run >= longest_run) std::this_thread::sleep_for(pause);
   paused_ = Clock::now();
 }
 

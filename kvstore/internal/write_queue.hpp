@@ -96,8 +96,8 @@ class WriteQueue {
     undisturbed_ = false;
   }
 
-  /// Whether it has been written back to back for 50 ms, and nobody else had the database open when
-  /// that was looked at last; called by whoever has the turn.
+  /// Whether it has been written back to back for 5 ms, and nobody else had the database open when
+  /// that was looked at last, some ms ago; called by whoever has the turn.
   [[nodiscard]] bool undisturbed() const noexcept { return undisturbed_; }
 
   /// Runs `body` if nobody has had the turn since `moment`, and lets nobody take it meanwhile.

@@ -50,7 +50,7 @@ std::optional<Revision> store_if(Session& session, std::string_view key, const j
   std::optional<Revision> revision;
   session.write(Grouping::grouped, [&](Writing& writing) {
     revision.reset();  // it may run again
-    if (admit(writing)) revision = writing.put({key, text, writing.expiry(how)});
+    if (admit(writing)) revision = writing.put({key, text, writing.expiry(how)}, &value);
   });
   return revision;
 }
@@ -70,8 +70,8 @@ std::optional<json> change_in_place(Session& session, std::string_view key, cons
     if (!entry) entry.emplace(Existing{*initial});
     change(entry->value);
     const std::string text = internal::encode(entry->value, key, options.max_value_bytes);
-    revision = writing.put({key, text, entry->expires_at});
     result = std::move(entry->value);
+    revision = writing.put({key, text, entry->expires_at}, &*result);
   });
   return result;
 }

@@ -114,14 +114,80 @@ TEST_P(Cache, KeepsWhatACallStoredInPlaceOfWhatWasRead) {
   }
 }
 
+/// Large enough to be kept packed as long as it is only copied.
+json large_document(int number) {
+  json people = json::array();
+  for (int i = 0; i < 50; ++i) people.push_back({{"id", number + i}, {"name", "a name"}});
+  return people;
+}
+
 TEST_P(Cache, KeepsWhatWasStoredOnlyWhereItIsRead) {
-  store_.set("k", 1);
-  EXPECT_EQ(store_.stats().cache_bytes, 0U);
-  ASSERT_EQ(store_.get("k"), 1);
-  store_.set("k", 2);
-  EXPECT_GT(store_.stats().cache_bytes, 0U);
-  store_.set("k", 3);
-  EXPECT_EQ(store_.stats().cache_bytes, 0U);
+  for (const auto& [name, write] : std::map<std::string, std::function<void()>>{
+           {"a value", [&] { store_.set("k", 2); }},
+           {"a large value", [&] { store_.set("k", large_document(2)); }},
+           {"a text", [&] { store_.set_text("k", "2"); }}}) {
+    store_.set("k", 1);
+    EXPECT_EQ(store_.stats().cache_bytes, 0U) << name;
+    for (int times = 0; times < 2; ++times) {
+      ASSERT_TRUE(store_.get("k"));
+      write();
+      EXPECT_GT(store_.stats().cache_bytes, 0U) << name;
+    }
+    write();
+    EXPECT_EQ(store_.stats().cache_bytes, 0U) << name;
+  }
+}
+
+TEST_P(Cache, KeepsAStoredValueParsedUnlessItIsLarge) {
+  for (const json& value : {json{{"a", 2}}, large_document(2)}) {
+    store_.set("k", 1);
+    ASSERT_EQ(store_.get("k"), 1);
+    store_.set("k", value);
+    const std::size_t stored = store_.stats().cache_bytes;
+    EXPECT_EQ(store_.get("k"), value);
+    EXPECT_EQ(store_.stats().cache_bytes == stored, value.is_object());
+  }
+}
+
+TEST_P(Cache, KeepsAStoredValueThatIsLargerThanTheOneBeforeAlsoWhenItIsFull) {
+  const TempDir dir;
+  Options small = options();
+  small.cache_bytes = 256U << 10U;
+  KVStore store = open_in(dir, small);
+  for (int i = 0; i < 1'000; ++i) {
+    const std::string key = std::to_string(i);
+    store.set(key, std::string(500, 'x'));
+    for (int reads = 0; reads < 3; ++reads) ASSERT_TRUE(store.get(key));
+  }
+  for (int i = 900; i < 1'000; ++i) {
+    const std::string key = std::to_string(i);
+    ASSERT_TRUE(store.get(key));
+    store.set(key, std::string(900, 'x'));
+    const std::size_t bytes = store.stats().cache_bytes;
+    EXPECT_LE(bytes, small.cache_bytes);
+    ASSERT_TRUE(store.get(key));
+    EXPECT_EQ(store.stats().cache_bytes, bytes) << i << " was not kept";
+  }
+}
+
+TEST_P(Cache, KeepsAStoredValueAsItIsReadFromTheFile) {
+  for (json value : {json{{"list", {1, -1, 1.0, -0.0, nullptr}}}, large_document(2)}) {
+    store_.set("k", 1);
+    ASSERT_EQ(store_.get("k"), 1);
+    store_.set("k", value);
+    const json read = json::parse(store_.get_text("k").value()).flatten();
+    value.clear();
+    const json kept = store_.get("k")->flatten();
+    EXPECT_EQ(kept, read);
+    for (const auto& [place, leaf] : kept.items()) EXPECT_EQ(leaf.type(), read[place].type());
+  }
+}
+
+TEST_P(Cache, KeepsADocumentThatIsStoredAgainFromWhatIsKept) {
+  store_.set("k", {{"a", 1}});
+  ASSERT_TRUE(store_.get("k"));
+  store_.set("k", *store_.get_shared("k"));
+  EXPECT_EQ(store_.get("k"), json({{"a", 1}}));
 }
 
 TEST_P(Cache, DoesNotParseAllOfALongTextForOnePlaceOfIt) {
@@ -198,13 +264,6 @@ TEST_P(Cache, CopiesSoThatACallerCannotChangeWhatIsKept) {
   json first = store_.get("k").value();
   first["a"] = 2;
   EXPECT_EQ(store_.get("k", "/a"_json_pointer), 1);
-}
-
-/// Large enough to be kept packed as long as it is only copied.
-json large_document(int number) {
-  json people = json::array();
-  for (int i = 0; i < 50; ++i) people.push_back({{"id", number + i}, {"name", "a name"}});
-  return people;
 }
 
 TEST_P(Cache, CopiesALargeDocumentSoThatACallerCannotChangeWhatIsKept) {

@@ -2,6 +2,7 @@
 #include <kvstore/internal/compare.hpp>
 #include <kvstore/internal/pointer.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -111,6 +112,67 @@ TEST(Codec, WritesNumbersAsNlohmannDoes) {
     if (std::isfinite(number)) {
       EXPECT_EQ(written(number), json(number).dump());
     }
+  }
+}
+
+json random_number(std::mt19937_64& random) {
+  const std::uint64_t bits = random() >> random() % 64;
+  const auto number = std::bit_cast<double>(random());
+  switch (random() % 4) {
+    case 0:
+      return bits;
+    case 1:
+      return static_cast<std::int64_t>(bits);
+    case 2:
+      return static_cast<double>(static_cast<std::int64_t>(bits));
+    default:
+      return std::isfinite(number) ? number : -0.0;
+  }
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): as deep as it is told to be
+json random_value(std::mt19937_64& random, int depth) {
+  json value;
+  switch (random() % (depth > 0 ? 8 : 6)) {
+    case 0:
+      return value;
+    case 1:
+      return random() % 2 == 0;
+    case 2:
+      return std::string(random() % 40, static_cast<char>(random() % 0x80));
+    case 6:
+      value = json::array();
+      for (auto count = random() % 6; count > 0; --count) {
+        value.push_back(random_value(random, depth - 1));
+      }
+      return value;
+    case 7:
+      value = json::object();
+      for (auto count = random() % 6; count > 0; --count) {
+        value[std::string(1, static_cast<char>(random() % 0x80))] = random_value(random, depth - 1);
+      }
+      return value;
+    default:
+      return random_number(random);
+  }
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): as deep as documents are
+bool has_types_of(const json& a, const json& b) {
+  if (a.type() != b.type() || a.size() != b.size()) return false;
+  return !a.is_structured() || std::equal(a.begin(), a.end(), b.begin(), has_types_of);
+}
+
+TEST(Codec, CopiesAValueAsItReadsWhatItWrites) {
+  SCOPED_TRACE("seed " + std::to_string(seed()));
+  std::mt19937_64 random(seed());
+  for (int i = 0; i < 50'000 && !HasFailure(); ++i) {
+    const json value = i == 0 ? json({0, 1, -1, 0U, 0.0, -0.0, 1.0, 1e15, 1e16, 1e22, 5e-324})
+                              : random_value(random, 4);
+    const json read = internal::decode(written(value), "k");
+    const json copy = internal::as_decoded(value);
+    EXPECT_TRUE(internal::identical(copy, read)) << value;
+    EXPECT_TRUE(has_types_of(copy, read)) << value;
   }
 }
 

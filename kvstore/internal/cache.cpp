@@ -7,11 +7,13 @@
 namespace kvstore::internal {
 namespace {
 
+/// The size from which on a document may be packed. Units: bytes, parsed.
+constexpr std::size_t some_size = 4096;
+
 /// Packs a document of some size, where that saves at least half of the memory. A smaller one has
 /// few allocations, and is copied in less time than it is unpacked. Returns whether it did.
 bool pack(DocumentLru::Document& document, const HashedKey& key, const json& value) {
-  constexpr std::size_t least = 4096;
-  if (document.bytes < least) return false;
+  if (document.bytes < some_size) return false;
   auto packed = std::make_shared<const PackedDocument>(value);
   const std::size_t bytes = DocumentLru::bytes_packed(key, *packed);
   if (bytes > document.bytes / 2) return false;
@@ -111,16 +113,29 @@ std::shared_ptr<const json> Cache::keep(std::string_view key, json& value, Use u
   return shared;
 }
 
-void Cache::keep(std::string_view key, std::string_view text, const std::optional<Time>& expires_at,
+void Cache::keep(std::string_view key, const Changes::Stored& stored, const json* value,
                  const engine::Mark& mark) {
   const HashedKey hashed(key);
-  const std::size_t bytes = DocumentLru::bytes_as_text(hashed, text);
+  DocumentLru::Document document{.expires_at = stored.expires_at, .unread = true};
+  // To pack it would cost the writer more than parsing its text, and it may be replaced unread. A
+  // text of a quarter of the size is mostly that of a document which could be packed.
+  const bool small = stored.text.size() < some_size / 4 && value != nullptr &&
+                     DocumentLru::bytes_parsed(hashed, *value) < some_size;
+  if (small) {
+    auto copy = std::make_shared<const json>(as_decoded(*value));
+    document.bytes = DocumentLru::bytes_parsed(hashed, *copy);
+    document.form = std::move(copy);
+  } else {
+    document.bytes = DocumentLru::bytes_as_text(hashed, stored.text);
+    document.form = std::make_shared<const std::string>(stored.text);
+  }
   Shard& shard = shard_of(hashed);
   DocumentLru& documents = shard.documents;
   const std::lock_guard lock(shard.mutex);
-  if (!adopt(shard, mark) || documents.bytes() + bytes > shard_bytes_) return;
+  if (!adopt(shard, mark) || document.bytes > shard_bytes_) return;
   if (const DocumentLru::Kept* old = documents.find(hashed)) documents.drop(*old);
-  documents.add(hashed, {std::make_shared<const std::string>(text), expires_at, bytes});
+  while (documents.bytes() + document.bytes > shard_bytes_) documents.drop_oldest();
+  documents.add(hashed, std::move(document));
 }
 
 /// Whether `mark` is the present one. The shard is locked, for the engine may be asked only until
@@ -150,7 +165,7 @@ bool Cache::OwnCommit::carry(const Changes& changes, const engine::Mark& before,
     DocumentLru& documents = cache_.shard_of(key).documents;
     const DocumentLru::Kept* kept = documents.find(key);
     if (kept == nullptr) continue;
-    any_read |= !std::holds_alternative<DocumentLru::Text>(kept->document.form);
+    any_read |= !kept->document.unread;
     documents.drop(*kept);
   }
   for (Shard& shard : cache_.shards_) {

@@ -22,7 +22,7 @@ namespace kvstore::internal {
 /// The engine's mark tells that, without a system call. Each shard remembers the mark that its
 /// documents belong to, and looks at the engine's under its lock before it hands one out. A commit
 /// of our own carries the shards over to the mark that it made; anybody else's makes them
-/// worthless. Where one of our own changed a document that was read from here, the new text takes
+/// worthless. Where one of our own changed a document that was read from here, the new one takes
 /// its place: what is read is likely to be read again.
 ///
 /// A document of some size is kept packed, where that is smaller, as long as only copies of it were
@@ -59,9 +59,10 @@ class Cache {
   std::shared_ptr<const json> keep(std::string_view key, json& value, Use use,
                                    const std::optional<Time>& expires_at, const engine::Mark& mark);
 
-  /// Keeps the text of a document that was stored by the commit which made `mark`, where there is
-  /// room. Whoever finds it parses it.
-  void keep(std::string_view key, std::string_view text, const std::optional<Time>& expires_at,
+  /// Keeps a document that was stored by the commit which made `mark`, in place of one that was
+  /// read. `value`: what its text was made of. Where that is null, or of some size, the text is
+  /// kept, and parsed by whoever finds it.
+  void keep(std::string_view key, const Changes::Stored& stored, const json* value,
             const engine::Mark& mark);
 
   /// A commit of our own, from before it happens until `carry` has told the shards.

@@ -253,6 +253,18 @@ void check_size(std::size_t bytes, std::size_t max_bytes, std::string_view key) 
              " bytes, more than Options::max_value_bytes = " + std::to_string(max_bytes));
 }
 
+/// Gives all integers the type that `decode` gives them: they are signed only below zero.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as max_depth
+void type_as_decoded(json& value) {
+  if (value.is_object()) {
+    for (auto& [name, child] : value.get_ref<json::object_t&>()) type_as_decoded(child);
+  } else if (value.is_array()) {
+    for (json& child : value.get_ref<json::array_t&>()) type_as_decoded(child);
+  } else if (value.type() == json::value_t::number_integer && value.get<std::int64_t>() >= 0) {
+    value = value.get<std::uint64_t>();
+  }
+}
+
 /// Follows a text through the parser and keeps the place, to refuse what the parser lets pass.
 class TextChecker final : public nlohmann::json_sax<json> {
  public:
@@ -361,6 +373,12 @@ json decode(std::string_view text, std::string_view key) {
     throw Error(ErrorCode::corrupt, "the value of " + engine::in_quotes(key) +
                                         " is damaged: " + error.what() + "; restore a backup");
   }
+}
+
+json as_decoded(const json& value) {
+  json copy = value;
+  type_as_decoded(copy);
+  return copy;
 }
 
 std::optional<json> decode_at(std::string_view text, std::string_view key,

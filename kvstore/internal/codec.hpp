@@ -38,6 +38,9 @@ void check_text(std::string_view text, std::string_view key, std::size_t max_byt
 /// The value of a text that was checked before it was stored.
 json decode(std::string_view text, std::string_view key);
 
+/// A copy of a value that `encode` accepted, as `decode` would give it back.
+json as_decoded(const json& value);
+
 /// What stands at a place of such a text; the rest is not built. Absent: nullopt.
 std::optional<json> decode_at(std::string_view text, std::string_view key,
                               const json::json_pointer& at);

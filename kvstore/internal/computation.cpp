@@ -147,7 +147,7 @@ Computation::Value Computation::store_result(json result, Lease lease, Revision 
     if (found.value && found.revision != seen) {
       result = *std::move(found.value);
     } else if (ours) {
-      writing.put({key_, text, writing.expiry({.ttl = how_.ttl})});
+      writing.put({key_, text, writing.expiry({.ttl = how_.ttl})}, &result);
     }
   });
   return std::make_shared<const json>(std::move(result));

@@ -35,6 +35,7 @@ void DocumentLru::unlink(const Kept& kept) noexcept {
 }
 
 void DocumentLru::use(Kept& kept) noexcept {
+  kept.document.unread = false;
   if (&kept == newest_) return;
   unlink(kept);
   link(kept);

@@ -33,13 +33,14 @@ class DocumentLru {
  public:
   using Value = std::shared_ptr<const json>;             ///< To be shared, or copied when small.
   using Packed = std::shared_ptr<const PackedDocument>;  ///< To be copied.
-  using Text = std::shared_ptr<const std::string>;       ///< Not read yet.
+  using Text = std::shared_ptr<const std::string>;       ///< To be parsed.
   using Form = std::variant<Value, Packed, Text>;        ///< Never null.
 
   struct Document {
     Form form{};
     std::optional<Time> expires_at{};
-    std::size_t bytes = 0;  ///< As `bytes_parsed`, `bytes_packed` or `bytes_as_text` says.
+    std::size_t bytes : 63 = 0;  ///< As `bytes_parsed`, `bytes_packed` or `bytes_as_text` says.
+    bool unread : 1 = false;     ///< It was stored, and not used since.
   };
 
   /// A document at its place in the order.

@@ -315,7 +315,7 @@ std::size_t Writing::put_many(engine::FunctionRef<bool(Item&)> next) {
       },
       [&](std::int64_t changed) {
         if (changed == 0) put_after_stored(item);
-        note_stored(item);
+        note_stored(item, nullptr);
         ++items;
       });
   return items;
@@ -325,11 +325,11 @@ Timestamp Writing::updated_at(const Item& item) {
   return Timestamp(item.updated_at.value_or(clock.now()));
 }
 
-Revision Writing::put(const Item& item) {
+Revision Writing::put(const Item& item, const json* value) {
   const Fields fields(item, updated_at(item), next_revision(0));
   const bool stored = connection.run(put_statement(), fields.row()) != 0;
   const Revision revision = stored ? fields.revision() : put_after_stored(item);
-  note_stored(item);
+  note_stored(item, value);
   return revision;
 }
 
@@ -337,7 +337,8 @@ std::string_view Writing::put_statement() const noexcept {
   return options.max_bytes == 0 ? statements.put : bounded_statements.put;
 }
 
-void Writing::note_stored(const Item& item) {
+void Writing::note_stored(const Item& item, const json* value) {
+  value_put_ = value;
   changes_.note_stored(item.key, item.text, item.expires_at);
   note_room(item.key, item.text.size());
   sweep_sometimes(item);

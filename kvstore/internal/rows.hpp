@@ -88,8 +88,12 @@ class Writing : public Reading {
     std::optional<Time> updated_at{};  ///< Absent: now.
   };
 
-  /// Stores an item. Returns its revision, later than every one the key ever had.
-  Revision put(const Item& item);
+  /// Stores an item. Returns its revision, later than every one the key ever had. `value`: what the
+  /// text was made of, where that lives until `Session::write` returns.
+  Revision put(const Item& item, const json* value = nullptr);
+
+  /// What the latest item was made of. Absent: null.
+  [[nodiscard]] const json* value_put() const noexcept { return value_put_; }
 
   /// Stores a series; a key that comes twice keeps the last. Returns how many items came.
   std::size_t put_many(engine::FunctionRef<bool(Item&)> next);
@@ -136,7 +140,7 @@ class Writing : public Reading {
   void sweep_sometimes(const Item& item);
   void note(std::string_view key, std::size_t bytes = 0);
   void note_room(std::string_view key, std::size_t bytes);
-  void note_stored(const Item& item);
+  void note_stored(const Item& item, const json* value);
   [[nodiscard]] std::string_view put_statement() const noexcept;
   Revision newest_place();
   void move(std::int64_t from, std::int64_t to);
@@ -145,6 +149,7 @@ class Writing : public Reading {
   Changes& changes_;
   Room& room_;
   std::optional<Revision> floor_{};
+  const json* value_put_ = nullptr;
 };
 
 /// Whether this library wrote a row, given by all its columns in the order of the table.

@@ -204,7 +204,7 @@ void Store::write(Grouping grouping, engine::FunctionRef<void(Writing&)> body) {
       Writing writing = transaction.writing();
       body(writing);
       transaction.commit();
-      return transaction.keep_changed();
+      return transaction.keep_changed(writing);
     }
     members.insert(members.begin(), &own);
     write_group(transaction, members);
@@ -221,7 +221,7 @@ void Store::write_alone(engine::FunctionRef<void(Writing&)> body) {
     body(writing);
   }
   transaction.commit();
-  transaction.keep_changed();
+  transaction.keep_changed(writing);
 }
 
 /// Does the work of many calls in one transaction, each by itself all or nothing. Where the engine
@@ -311,12 +311,12 @@ void Store::WriteTransaction::commit() {
   store_.tidy_if_needed();
 }
 
-void Store::WriteTransaction::keep_changed() noexcept {
+void Store::WriteTransaction::keep_changed(const Writing& writing) noexcept {
   const Changes::Stored* stored = changes_.only_stored();
   if (!changed_read_ || stored == nullptr) return;
   Parts& parts = *store_.parts_;
   try {
-    parts.cache.keep(changes_.keys().front(), stored->text, stored->expires_at, parts.mark);
+    parts.cache.keep(changes_.keys().front(), *stored, writing.value_put(), parts.mark);
   } catch (...) {  // NOLINT(bugprone-empty-catch): the next read finds it in the file
   }
 }

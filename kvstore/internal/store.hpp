@@ -89,8 +89,9 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
     void commit();
 
     /// Keeps what was stored in the cache, in place of a document that was read from there. To be
-    /// called after the commit of a single call, no part of which was taken back.
-    void keep_changed() noexcept;
+    /// called after the commit of a single call, no part of which was taken back. `writing`: what
+    /// that call wrote with.
+    void keep_changed(const Writing& writing) noexcept;
 
    private:
     WriteTransaction(Store& store, WriteQueue::Clock::time_point deadline);

@@ -56,14 +56,14 @@ Document read(internal::Session& session, std::string_view key, Use use,
   if (document.kept != nullptr || document.own) return document;
   session.read(Span::row, [&](Reading& reading) {
     internal::check_key(key, reading.options);
-    const engine::Mark mark = cache != nullptr ? cache->mark() : engine::Mark{};
     internal::find(reading, key, [&](const Record& record) {
       if (at != nullptr && record.value.size() >= internal::long_text) {
         document.own = record.parsed_at(*at);
         return;
       }
       json value = record.parsed();
-      if (cache != nullptr) document.kept = cache->keep(key, value, use, record.expires_at(), mark);
+      if (cache != nullptr)
+        document.kept = cache->keep(key, value, use, record.expires_at(), reading.mark);
       if (document.kept != nullptr) return;
       if (at == nullptr) {
         document.own = std::move(value);

@@ -63,6 +63,15 @@ class ReadPoolThatKeepsReading : public ReadPoolOfTwo {
   test::Outside other_{file_};
 };
 
+TEST_F(ReadPoolThatKeepsReading, TellsTheMarkOfWhatIsReadAndNotThatOfNow) {
+  now += microseconds(400);
+  const ReadPool::Loan loan = pool_.borrow_for_statements();
+  const engine::Mark before = engine_->mark();
+  other_.run("UPDATE kv_floor SET revision = 7");
+  EXPECT_EQ(loan.mark(), before);
+  EXPECT_NE(engine_->mark(), before);
+}
+
 TEST_F(ReadPoolOfTwo, OpensNoConnectionBeforeOneIsNeeded) {
   EXPECT_EQ(pool_.size(), 0U);
 }

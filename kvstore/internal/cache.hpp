@@ -51,9 +51,6 @@ class Cache {
   /// The document of a key. Absent: it is not kept, or has expired.
   Found find(std::string_view key, Use use, Clock& clock);
 
-  /// The present mark, to be asked before a document is read that may be kept.
-  [[nodiscard]] engine::Mark mark() const noexcept { return engine_.mark(); }
-
   /// Keeps a document that was read when the mark was `mark`, unless that has changed. Absent:
   /// null, when `value` is left to the reader: it is not kept, or packed.
   std::shared_ptr<const json> keep(std::string_view key, json& value, Use use,

@@ -50,6 +50,10 @@ class ReadPool {
     Loan& operator=(Loan&&) = delete;
     [[nodiscard]] engine::Connection& connection() const noexcept { return *reader_.connection; }
 
+    /// Of a loan for statements: what they read is at least as new. Where the connection keeps
+    /// reading it is no newer, though the engine's mark may have gone on.
+    [[nodiscard]] const engine::Mark& mark() const noexcept { return reader_.mark; }
+
    private:
     ReadPool* pool_;
     Reader reader_;

@@ -23,6 +23,7 @@ struct Reading {
   Clock& clock;
   const Options& options;
   const engine::Dialect& dialect;
+  engine::Mark mark{};  ///< What is read is at least as new; not known where nobody needs it.
 };
 
 /// One row that was found sound; views are valid in the callback that receives it.

@@ -123,8 +123,8 @@ void Store::refuse_read_only() const {
   }
 }
 
-Reading Store::reading(engine::Connection& connection) {
-  return {connection, clock_, options_, dialect_};
+Reading Store::reading(engine::Connection& connection, const engine::Mark& mark) {
+  return {connection, clock_, options_, dialect_, mark};
 }
 
 Cache* Store::cache() {
@@ -134,30 +134,34 @@ Cache* Store::cache() {
 
 void Store::read(Span span, engine::FunctionRef<void(Reading&)> body) {
   refuse_misuse();
-  with_reader(span, [&](engine::Connection& connection) {
-    Reading read = reading(connection);
-    if (span != Span::call) return body(read);
-    connection.begin(engine::Access::read, options_.busy_timeout);
+  with_reader(span, [&](Reading& reading) {
+    if (span != Span::call) return body(reading);
+    reading.connection.begin(engine::Access::read, options_.busy_timeout);
     try {
-      body(read);
-      connection.commit();
+      body(reading);
+      reading.connection.commit();
     } catch (...) {
-      connection.rollback();
+      reading.connection.rollback();
       throw;
     }
   });
 }
 
-void Store::with_reader(Span span, engine::FunctionRef<void(engine::Connection&)> body) {
+void Store::with_reader(Span span, engine::FunctionRef<void(Reading&)> body) {
+  const auto use = [&](engine::Connection& connection, const engine::Mark& mark) {
+    Reading read = reading(connection, mark);
+    body(read);
+  };
   if (traits_.one_connection) {
-    with_writer(WriteQueue::Clock::now() + options_.busy_timeout, body);
+    with_writer(WriteQueue::Clock::now() + options_.busy_timeout,
+                [&](engine::Connection& connection) { use(connection, parts_->engine->mark()); });
   } else if (span == Span::call) {
     const ReadPool::Loan loan = parts_->readers.borrow();
-    body(loan.connection());
+    use(loan.connection(), {});
   } else {
     const ReadPool::Loan loan = parts_->readers.borrow_for_statements(
         span == Span::row ? engine::Access::read_row : engine::Access::read);
-    body(loan.connection());
+    use(loan.connection(), loan.mark());
   }
 }
 
@@ -379,8 +383,8 @@ void Store::tidy_if_needed() {
 Stats Store::stats() {
   refuse_misuse();
   Stats stats;
-  with_reader(Span::call, [&](engine::Connection& connection) {
-    stats = parts_->engine->facts(connection);
+  with_reader(Span::call, [&](Reading& reading) {
+    stats = parts_->engine->facts(reading.connection);
     stats.cache_bytes = parts_->cache.bytes();
     stats.read_connections = traits_.one_connection ? 1 : parts_->readers.size();
   });

@@ -167,14 +167,14 @@ class Store final : public Session, public std::enable_shared_from_this<Store> {
                           std::span<WriteQueue::Member* const> members);
   bool end_idle_reads() noexcept;
   void end();
-  void with_reader(Span span, engine::FunctionRef<void(engine::Connection&)> body);
+  void with_reader(Span span, engine::FunctionRef<void(Reading&)> body);
   void with_writer(WriteQueue::Clock::time_point deadline,
                    engine::FunctionRef<void(engine::Connection&)> body);
   WriteQueue::Clock::time_point deadline_of_write();
   void note_others();
   void let_go_of_all() noexcept;
   void tidy_if_needed();
-  [[nodiscard]] Reading reading(engine::Connection& connection);
+  [[nodiscard]] Reading reading(engine::Connection& connection, const engine::Mark& mark = {});
 
   Options options_;
   std::string name_;

@@ -196,6 +196,15 @@ TEST_F(KeptReadOfAStore, BeginsInALongRunOfWritesAndEndsSoonAfterIt) {
   expect_pinned(false, nothing);
 }
 
+TEST_F(KeptReadOfAStore, KeepsTheWriteLockInALongRunOfWritesAndGivesItBackSoonAfterIt) {
+  const auto start = SteadyClock::now();
+  for (bool locked = false; !locked; locked = log_is_locked(file_)) {
+    ASSERT_LT(SteadyClock::now() - start, std::chrono::seconds(120));
+    for (int i = 0; i < 10; ++i) write();
+  }
+  while (log_is_locked(file_)) ASSERT_LT(SteadyClock::now() - start, std::chrono::seconds(120));
+}
+
 TEST_F(KeptReadOfAStore, BeginsInALongRunOfReadsAndEndsSoonAfterIt) {
   expect_pinned(true, [&] { read(); });
   expect_pinned(false, nothing);
@@ -216,12 +225,13 @@ TEST_F(KeptReadOfAStore, EndsWhenSomebodyElseOpensTheFileThoughItIsWrittenOn) {
   expect_pinned(true, [&] { write(); });
   Outside other(file_);
   other.run("SELECT * FROM kv");
-  // Who has it open in this process is counted four times a second.
+  // Who has it open in this process is counted twenty times a second.
   const auto start = SteadyClock::now();
   while (SteadyClock::now() - start < std::chrono::milliseconds(500)) write();
   for (int i = 0; i < 100; ++i) {
     write();
     ASSERT_FALSE(log_is_pinned(file_));
+    ASSERT_FALSE(log_is_locked(file_));
   }
 }
 

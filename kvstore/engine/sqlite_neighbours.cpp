@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 
 bool Neighbours::any(std::size_t own) {
   // A program can have thousands of descriptors.
-  constexpr std::chrono::milliseconds most_often{250};
+  constexpr std::chrono::milliseconds most_often{50};
   constexpr int share = 20;
   const auto started = Clock::now();
   if (started >= look_again_) {

@@ -19,7 +19,7 @@ class Neighbours {
   explicit Neighbours(const std::string& path) : log_(path + "-wal"), index_(path + "-shm") {}
 
   /// `own`: how many connections the store itself has. In doubt there is somebody. Those of this
-  /// process are counted anew four times a second.
+  /// process are counted anew twenty times a second.
   bool any(std::size_t own);
 
  private:

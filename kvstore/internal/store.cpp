@@ -51,8 +51,14 @@ thread_local const BackupMark* BackupMark::innermost = nullptr;
 
 Store::Parts::Parts(std::unique_ptr<engine::Engine> opened, const Options& options, Store& store)
     : engine(std::move(opened)),
-      // Whoever waited while the store was closed still gets a turn.
-      queue(engine->name(), [this] { return engine != nullptr && engine->has_neighbours(); }),
+      queue(engine->name(),
+            [this] {
+              // Whoever waited while the store was closed still gets a turn.
+              const bool any = engine != nullptr && engine->has_neighbours();
+              // The lock that it keeps would not be free in the window that is left for them.
+              if (any && writer != nullptr) writer->end_read();
+              return any;
+            }),
       ticker(read_is_idle_after, [&store] { return store.end_idle_reads(); }),
       readers(*engine, engine->traits().one_connection ? 0 : 4, options.busy_timeout, ticker),
       cache(*engine, options.cache_bytes),

@@ -174,6 +174,28 @@ TEST_F(AtRest, TellsAWatchWhatAnotherProcessCommits) {
   told.wait(false);
 }
 
+TEST_F(AtRest, IsNotReadWhenItsPathLeadsElsewhere) {
+  fs::create_directory(dir_.file("first"));
+  fs::create_directory(dir_.file("second"));
+  fs::create_directory_symlink("first", dir_.file("link"));
+  for (const std::string directory : {"first", "second"}) {
+    KVStore(dir_.file(directory + "/store.db")).set("k", "old");
+  }
+  const KVStore store(dir_.file("link/store.db"));
+  fs::remove(dir_.file("link"));
+  fs::create_directory_symlink("second", dir_.file("link"));
+  KVStore(dir_.file("first/store.db")).set("k", "new");
+  EXPECT_KV_ERROR(store.get("k"), ErrorCode::io, "replaced");
+}
+
+TEST_F(AtRest, IsNotReadWhenItsDirectoryWasRenamed) {
+  fs::create_directory(dir_.file("first"));
+  KVStore(dir_.file("first/store.db")).set("k", "old");
+  const KVStore store(dir_.file("first/store.db"));
+  fs::rename(dir_.file("first"), dir_.file("second"));
+  EXPECT_KV_ERROR(store.get("k"), ErrorCode::io, "renamed");
+}
+
 TEST_F(AtRest, IsNotWhatAKilledWriterLeft) {
   Process writer(worker({"leave-open", file_, "UPDATE kv SET value = '\"new\"' WHERE key = 'k'"}));
   ASSERT_EQ(writer.line(), "ready");

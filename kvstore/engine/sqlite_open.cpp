@@ -243,6 +243,11 @@ bool DatabaseFile::has_log() const {
   return holds_data(log_) || holds_data(journal_);
 }
 
+bool DatabaseFile::is_in_place() const noexcept {
+  struct stat facts {};
+  return stat(path_.c_str(), &facts) == 0 && found_ == FileId{facts.st_dev, facts.st_ino};
+}
+
 bool DatabaseFile::may_have_log() const noexcept {
   const auto may_be_there = [](const std::string& path) {
     return access(path.c_str(), F_OK) == 0 || errno != ENOENT;

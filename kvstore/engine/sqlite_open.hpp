@@ -56,6 +56,9 @@ class DatabaseFile {
   /// Whether a -wal or -journal file that is not empty lies beside it.
   [[nodiscard]] bool has_log() const;
 
+  /// Whether the path leads to the file that is known.
+  [[nodiscard]] bool is_in_place() const noexcept;
+
   /// Whether a -wal or -journal file lies beside it, even an empty one; in doubt, yes.
   [[nodiscard]] bool may_have_log() const noexcept;
 

@@ -28,8 +28,11 @@ class RestingFile {
   /// and what opening a file throws.
   static std::optional<RestingFile> find(const DatabaseFile& file);
 
-  /// Whether all that was read so far was what was committed.
-  [[nodiscard]] bool still_rests() const { return !file_->may_have_log(); }
+  /// Whether all that was read so far was what was committed. In this order: a log is missing also
+  /// where the path does not lead to the file any more.
+  [[nodiscard]] bool still_rests() const noexcept {
+    return !file_->may_have_log() && file_->is_in_place();
+  }
 
   [[nodiscard]] std::shared_ptr<sqlite3> share() const noexcept { return database_; }
 

@@ -216,7 +216,7 @@ TEST_F(AtRest, IsNotAFileWithALogThatIsEmpty) {
 TEST_F(AtRest, IsNotAFileThatSqliteTakesForAnotherThanACurrentStore) {
   const std::string sound = bytes_of(file_);
   const std::string page = sound.substr(0, engine::usual_page_bytes);
-  ASSERT_TRUE(engine::is_current_store(page));
+  ASSERT_TRUE(engine::is_current_store(page, sound.size()));
   std::minstd_rand random(static_cast<unsigned>(seed()));
   int taken = 0;
   int refused = 0;
@@ -225,7 +225,7 @@ TEST_F(AtRest, IsNotAFileThatSqliteTakesForAnotherThanACurrentStore) {
     for (auto changes = random() % 3 + 1; changes > 0; --changes) {
       bytes[random() % page.size()] = static_cast<char>(random());
     }
-    if (!engine::is_current_store(bytes.substr(0, page.size()))) {
+    if (!engine::is_current_store(bytes.substr(0, page.size()), bytes.size())) {
       ++refused;
       continue;
     }
@@ -243,10 +243,17 @@ TEST_F(AtRest, IsNotAFileThatSqliteTakesForAnotherThanACurrentStore) {
 }
 
 TEST_F(AtRest, IsNotAFirstPageThatEndsEarly) {
-  const std::string page = bytes_of(file_).substr(0, engine::usual_page_bytes);
+  const std::string file = bytes_of(file_);
+  const std::string page = file.substr(0, engine::usual_page_bytes);
   for (std::size_t length = 0; length < page.size(); ++length) {
-    EXPECT_FALSE(engine::is_current_store(page.substr(0, length))) << length;
+    EXPECT_FALSE(engine::is_current_store(page.substr(0, length), file.size())) << length;
   }
+}
+
+TEST_F(AtRest, IsNotAFileThatWasCutOff) {
+  const std::string bytes = bytes_of(file_);
+  write_bytes(file_, bytes.substr(0, bytes.size() - engine::usual_page_bytes));
+  EXPECT_KV_ERROR(KVStore(file_), ErrorCode::corrupt, "store.db");
 }
 
 /// A process stores numbers in passing: it opens the file, commits, moves the log into the file and

@@ -1,4 +1,5 @@
 #include <array>
+#include <cstdint>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -55,8 +56,11 @@ std::optional<RestingFile> RestingFile::find(const DatabaseFile& file) {
     return std::nullopt;
   }
   std::array<char, usual_page_bytes> page{};
+  sqlite3_int64 bytes = 0;
   if (open->pMethods->xRead(open, page.data(), usual_page_bytes, 0) != SQLITE_OK ||
-      !is_current_store({page.data(), page.size()}) || !found.still_rests()) {
+      open->pMethods->xFileSize(open, &bytes) != SQLITE_OK ||
+      !is_current_store({page.data(), page.size()}, static_cast<std::uint64_t>(bytes)) ||
+      !found.still_rests()) {
     return std::nullopt;
   }
   return found;

@@ -396,10 +396,14 @@ void create_missing(sqlite3* database, const std::string& name) {
 
 }  // namespace
 
-bool is_current_store(std::string_view first_page) {
+bool is_current_store(std::string_view first_page, std::uint64_t file_bytes) {
   constexpr std::size_t sql = 4;  // of the columns of the schema
   constexpr std::size_t reserved = 20;
-  if (!has_usual_header(first_page) || !is_current(facts_of(first_page))) return false;
+  constexpr std::size_t pages = 28;
+  if (!has_usual_header(first_page) ||
+      std::uint64_t{u32(first_page, pages)} * usual_page_bytes > file_bytes ||
+      !is_current(facts_of(first_page)))
+    return false;
   const std::optional<Node> node = node_of(first_page, file_header);
   if (!node || node->kind != PageKind::table_leaf || node->damaged) return false;
   const std::size_t usable = first_page.size() - static_cast<unsigned char>(first_page[reserved]);

@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,10 +50,10 @@ Recognised recognise(sqlite3* database, const std::string& name);
 inline constexpr int usual_page_bytes = 4096;
 
 /// Whether the first page of a file tells that it is a current store in WAL mode, with pages of the
-/// usual size. That is much cheaper than to ask, for SQLite reads the whole schema before it
-/// answers anything, and the triggers are long. In doubt, no. The page is the newest: there is no
-/// log.
-bool is_current_store(std::string_view first_page);
+/// usual size, all of which are in the file. That is much cheaper than to ask, for SQLite reads the
+/// whole schema before it answers anything, and the triggers are long. In doubt, no. The page is
+/// the newest: there is no log.
+bool is_current_store(std::string_view first_page, std::uint64_t file_bytes);
 
 /// Makes the schema current in one transaction; looks again under the write lock.
 void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience);

@@ -89,9 +89,10 @@ void write(const Peer& peer, const std::string& directory, const Documents& docu
   const auto database = peer.open(directory, {.durability = Durability::normal});
   const auto session = database->session();
   Picks picks = Picks::even(std::min(std::size_t{1'000}, documents.size()));
+  Replacements replacements(documents);
   ready("open");
-  for (std::size_t written = 0; wanted(1); ++written) {
-    session->set(Documents::key(picks.next()), documents.value(written));
+  while (wanted(1)) {
+    session->set(Documents::key(picks.next()), replacements.next());
   }
 }
 

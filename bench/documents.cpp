@@ -1,6 +1,7 @@
 #include "documents.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -93,6 +94,11 @@ std::vector<std::string> Documents::first_keys(std::size_t count) {
   std::vector<std::string> keys(count);
   std::ranges::generate(keys, [index = std::size_t{0}]() mutable { return key(index++); });
   return keys;
+}
+
+Replacements::Replacements(const Documents& documents) noexcept : documents_(&documents) {
+  static std::atomic<std::size_t> made{0};
+  index_ = ++made;
 }
 
 }  // namespace bench

@@ -45,4 +45,21 @@ class Documents {
   std::vector<json> values_;
 };
 
+/// Documents to store under keys that have one: another sequence in each run of a row.
+///
+/// The keys that a row picks are the same in each run, and SQLite does not write a page where a
+/// row's bytes stay as they are. So a second run with the documents of the first would measure that
+/// nothing changed, for a peer whose rows have no revision, and a time in whole seconds.
+/// Source: `btreeOverwriteCell` of SQLite's btree.c (3.40).
+class Replacements {
+ public:
+  explicit Replacements(const Documents& documents) noexcept;
+
+  const json& next() noexcept { return documents_->value(index_++); }
+
+ private:
+  const Documents* documents_;
+  std::size_t index_;
+};
+
 }  // namespace bench

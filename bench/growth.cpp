@@ -21,12 +21,12 @@ void get(State& state, Session& session, const Documents& documents) {
 
 void set(State& state, Session& session, const Documents& documents) {
   Picks picks = Picks::even(documents.size());
-  std::size_t written = 0;
+  Replacements replacements(documents);
   // A write-ahead log is filled, copied and started anew within what is measured.
   const std::size_t cycle = scaled(13'000);
   repeat_many(state, 1, cycle, [&] {
     for (std::size_t i = 0; i < cycle; ++i) {
-      session.set(Documents::key(picks.next()), documents.value(written++));
+      session.set(Documents::key(picks.next()), replacements.next());
     }
   });
 }

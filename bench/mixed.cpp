@@ -18,13 +18,13 @@ void mixed(State& state, Session& session, const Documents& documents, std::size
       Documents::first_keys(std::min(std::size_t{1'000}, documents.size()));
   Picks picks = Picks::even(keys.size(), seed_of(state));
   Random dice(seed_of(state));
-  std::size_t written = 0;
+  Replacements replacements(documents);
   repeat(state, 2 * keys.size(), [&] {
     const std::string& key = keys[picks.next()];
     if (dice.below(100) < reads) {
       benchmark::DoNotOptimize(session.get(key));
     } else {
-      session.set(key, documents.value(written++));
+      session.set(key, replacements.next());
     }
   });
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -23,10 +24,8 @@ std::size_t cycle_of_log(Durability durability) {
 
 void set(State& state, Session& session, const Documents& documents, Durability durability) {
   Picks picks = Picks::even(documents.size(), seed_of(state));
-  std::size_t written = 0;
-  const auto operation = [&] {
-    session.set(Documents::key(picks.next()), documents.value(written++));
-  };
+  Replacements replacements(documents);
+  const auto operation = [&] { session.set(Documents::key(picks.next()), replacements.next()); };
   const std::size_t cycle = cycle_of_log(durability) / static_cast<std::size_t>(state.threads());
   for (std::size_t i = 0; i < cycle; ++i) operation();
   Latencies latencies(state);
@@ -37,10 +36,17 @@ void set(State& state, Session& session, const Documents& documents, Durability 
 }
 
 void set_many(State& state, Session& session, const Documents& documents) {
+  Replacements replacements(documents);
   std::size_t first = 0;
   const auto operation = [&] {
-    session.set_many(batch_of(documents, first, batch));
-    first = (first + batch) % documents.size();
+    const std::size_t end = std::min(first + batch, documents.size());
+    Batch changed;
+    changed.reserve(end - first);
+    for (std::size_t i = first; i < end; ++i) {
+      changed.emplace_back(Documents::key(i), replacements.next());
+    }
+    session.set_many(changed);
+    first = end % documents.size();
   };
   // With large documents this starts the write-ahead log anew, as in set.
   repeat_many(state, scaled(20), batch, operation);

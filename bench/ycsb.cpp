@@ -39,6 +39,7 @@ class Client {
       : workload_(workload),
         session_(session),
         documents_(documents),
+        replacements_(documents),
         entries_(entries),
         popular_(workload.latest ? Picks::zipf_ranks(documents.size())
                                  : Picks::zipf(documents.size())) {}
@@ -51,12 +52,12 @@ class Client {
       return chosen;
     };
     if (is(workload_.sets)) {
-      session_.set(key(), documents_.value(written_++));
+      session_.set(key(), replacements_.next());
     } else if (is(workload_.inserts)) {
       session_.set(Documents::key(entries_), documents_.value(entries_));
       ++entries_;
     } else if (is(workload_.updates)) {
-      const json& source = documents_.value(written_++);
+      const json& source = replacements_.next();
       session_.update(key(), [&](json& document) { document["field5"] = source["field5"]; });
     } else if (is(workload_.scans)) {
       constexpr std::size_t longest = 100;
@@ -77,10 +78,10 @@ class Client {
   const Workload& workload_;
   Session& session_;
   const Documents& documents_;
+  Replacements replacements_;
   std::size_t& entries_;
   Picks popular_;
   Random dice_{1};
-  std::size_t written_ = 0;
 };
 
 void register_workload(const Workload& workload, const Peer& peer) {

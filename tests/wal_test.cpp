@@ -179,6 +179,24 @@ TEST_F(Wal, IsCopiedWhileThousandsOfDurableWritesGoOn) {
   EXPECT_GT(index.backfilled(), 0U) << "no checkpoint ran";
 }
 
+TEST_F(Wal, IsCopiedWhileAStoreIsFilled) {
+  constexpr int batches = 16;
+  KVStore store(file_, options(Durability::normal));
+  const std::uintmax_t empty = fs::file_size(file_);
+  const std::string value(1000, 'x');
+  for (int batch = 0; batch < batches; ++batch) {
+    std::vector<std::pair<std::string, json>> items;
+    for (int i = 0; i < 500; ++i) {
+      items.emplace_back(std::to_string(batch) + "/" + std::to_string(i), value);
+    }
+    store.set_many(items);
+  }
+  // All that was written would fit into a log that is not due for its length alone.
+  EXPECT_LT(log_bytes(), 20 * mebibyte);
+  EXPECT_TRUE(comes_to([&] { return fs::file_size(file_) > empty + 4 * mebibyte; },
+                       [] { std::this_thread::yield(); }));
+}
+
 TEST_F(Wal, LosesNothingWhileCheckpointsRunBesideWritersAndReaders) {
   const int writes = long_run() ? 20'000 : 400;
   {

@@ -32,6 +32,11 @@ class WalIndex {
   /// Units: bytes.
   [[nodiscard]] std::uint32_t page_bytes() const noexcept;
 
+  /// How large the database is after the last commit that is in the log; 0: none was.
+  [[nodiscard]] std::uint64_t database_bytes() const noexcept {
+    return std::uint64_t{word(5)} * page_bytes();
+  }
+
   /// Frames in the log, and how many of them are already in the database file.
   [[nodiscard]] std::uint32_t frames() const noexcept { return word(4); }
   [[nodiscard]] std::uint32_t backfilled() const noexcept { return word(24); }

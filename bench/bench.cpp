@@ -2,8 +2,9 @@
 // parsing and dumping included. Start it with bench/run, which builds it and reads its figures.
 //
 // A benchmark is called `row/peer`, a row `verb[/variant]/bytes`; bytes is the size of a document's
-// JSON text. For each row all peers get the same documents, the same sequence of keys, the same
-// file system, the same durability and, where they have a cache, 16 MiB of it.
+// JSON text. For each row all peers get databases of the same documents, the same sequence of keys,
+// the same file system, the same durability and, where they have a cache, 16 MiB of it. What is
+// stored over a document is another one of these, in each run of a row another sequence.
 //
 //   row                one operation                                            of the entries
 //   ------------------ -------------------------------------------------------- ------------------
@@ -47,11 +48,12 @@
 // 1,000 of 20,480, 20,000 for YCSB, stored in the order of their keys and settled before the time
 // starts. A large document is an array of small objects. Times are of all threads of the process.
 // The databases are in a directory below $TMPDIR, which is removed at the end. Everything is read
-// from the page cache of the system.
+// from the page cache of the system, as far as that holds the databases of all peers.
 //
 // Options beside those of Google Benchmark:
 //   --quick         20 times smaller, cache included: shows in minutes that all rows work
-//   --ten_million   growth up to 10,000,000 entries: some 25 GB of disk
+//   --ten_million   growth up to 10,000,000 entries: some 25 GB of disk; with less page cache
+//                   than that, what is read there comes from the disk
 
 #include <benchmark/benchmark.h>
 

@@ -30,16 +30,27 @@ void flush_file_system() {
   close(directory);
 }
 
-}  // namespace
-
-Batch batch_of(const Documents& documents, std::size_t first, std::size_t count) {
+template <class Document>
+Batch fill(const Documents& documents, std::size_t first, std::size_t count,
+           const Document& document) {
   Batch batch;
   batch.reserve(count);
   const std::size_t end = std::min(first + count, documents.size());
-  for (std::size_t i = first; i < end; ++i) {
-    batch.emplace_back(Documents::key(i), documents.value(i));
-  }
+  for (std::size_t i = first; i < end; ++i) batch.emplace_back(Documents::key(i), document(i));
   return batch;
+}
+
+}  // namespace
+
+Batch batch_of(const Documents& documents, std::size_t first, std::size_t count) {
+  return fill(documents, first, count,
+              [&](std::size_t index) -> const json& { return documents.value(index); });
+}
+
+Batch batch_of(const Documents& documents, std::size_t first, std::size_t count,
+               Replacements& replacements) {
+  return fill(documents, first, count,
+              [&](std::size_t /*index*/) -> const json& { return replacements.next(); });
 }
 
 std::string database_to_read(const Peer& peer, const Documents& documents) {

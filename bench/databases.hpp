@@ -14,6 +14,10 @@ namespace bench {
 /// The entries from `first` on, at most `count`.
 Batch batch_of(const Documents& documents, std::size_t first, std::size_t count);
 
+/// The same keys, with other documents.
+Batch batch_of(const Documents& documents, std::size_t first, std::size_t count,
+               Replacements& replacements);
+
 /// The directory of a database that holds all documents and is only read; made when it is first
 /// asked for.
 std::string database_to_read(const Peer& peer, const Documents& documents);

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -39,14 +38,8 @@ void set_many(State& state, Session& session, const Documents& documents) {
   Replacements replacements(documents);
   std::size_t first = 0;
   const auto operation = [&] {
-    const std::size_t end = std::min(first + batch, documents.size());
-    Batch changed;
-    changed.reserve(end - first);
-    for (std::size_t i = first; i < end; ++i) {
-      changed.emplace_back(Documents::key(i), replacements.next());
-    }
-    session.set_many(changed);
-    first = end % documents.size();
+    session.set_many(batch_of(documents, first, batch, replacements));
+    first = (first + batch) % documents.size();
   };
   // With large documents this starts the write-ahead log anew, as in set.
   repeat_many(state, scaled(20), batch, operation);

@@ -355,5 +355,13 @@ TEST_F(FileFormat, GetsBackAPartThatAnOutsiderDropped) {
   expect_documented_schema(file_);
 }
 
+TEST_F(FileFormat, GetsBackAPartWhoseDroppingIsInTheLogAlone) {
+  { const KVStore store(file_); }
+  Outside outside(file_);
+  outside.run("DROP TRIGGER kv_outside_update");
+  { const KVStore store(file_); }
+  expect_documented_schema(file_);
+}
+
 }  // namespace
 }  // namespace kvstore::test

@@ -167,6 +167,34 @@ TEST_F(Wal, IsNotCopiedBySqliteItself) {
   EXPECT_EQ(index.backfilled(), 0U);
 }
 
+TEST_F(Wal, TellsWhetherItMayHoldAPage) {
+  KVStore(file_).set("k", 0);
+  Outside outside(file_);
+  const auto table =
+      static_cast<std::uint32_t>(std::stoul(outside.one("SELECT rootpage FROM sqlite_master "
+                                                        "WHERE name = 'kv'")));
+  const engine::WalIndex index(outside.handle());
+  EXPECT_FALSE(index.may_hold(table));
+  outside.run("UPDATE kv SET value = '1'");
+  EXPECT_TRUE(index.may_hold(table));
+  EXPECT_FALSE(index.may_hold(1));
+  outside.run("DROP INDEX kv_expires_at");
+  EXPECT_TRUE(index.may_hold(1));
+}
+
+TEST_F(Wal, MayHoldAnyPageWhenItIsLong) {
+  KVStore(file_).set("k", 0);
+  Outside outside(file_);
+  outside.run("PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = OFF");
+  const engine::WalIndex index(outside.handle());
+  while (index.frames() < 4062) {
+    ASSERT_FALSE(index.may_hold(1));
+    outside.run("UPDATE kv SET value = value + 1");
+  }
+  outside.run("UPDATE kv SET value = value + 1");
+  EXPECT_TRUE(index.may_hold(1));
+}
+
 TEST_F(Wal, IsCopiedWhileThousandsOfDurableWritesGoOn) {
   KVStore store(file_, options(Durability::full));
   const engine::Database database = engine::DatabaseFile(file_, {}).open({});

@@ -34,10 +34,9 @@ std::int64_t pragma_number(Connection& connection, std::string_view pragma) {
 
 /// Not those of pages that are in the log alone.
 std::uint64_t bytes_of_file(sqlite3* database) {
-  sqlite3_file* file = nullptr;
+  sqlite3_file* file = file_of(database);
   sqlite3_int64 bytes = 0;
-  sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &file);
-  if (file != nullptr && file->pMethods != nullptr) file->pMethods->xFileSize(file, &bytes);
+  if (file != nullptr) file->pMethods->xFileSize(file, &bytes);
   return static_cast<std::uint64_t>(bytes);
 }
 

@@ -55,6 +55,12 @@ Meaning meaning_of(sqlite3* database, int code) {
 
 }  // namespace
 
+sqlite3_file* file_of(sqlite3* database) noexcept {
+  sqlite3_file* file = nullptr;
+  sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  return file != nullptr && file->pMethods != nullptr ? file : nullptr;
+}
+
 bool is_busy(int code) noexcept {
   const int primary = code & 0xFF;
   return primary == SQLITE_BUSY || primary == SQLITE_PROTOCOL;

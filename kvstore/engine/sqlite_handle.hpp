@@ -22,6 +22,9 @@ struct FinalizeStatement {
 };
 using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 
+/// SQLite's own handle of a connection's file; nullptr where it has none.
+sqlite3_file* file_of(sqlite3* database) noexcept;
+
 /// Whether a result code, extended or not, says that another connection is in the way.
 bool is_busy(int code) noexcept;
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include <kvstore/engine/sqlite_handle.hpp>
 #include <kvstore/engine/sqlite_kept_lock.hpp>
 
 namespace kvstore::engine {
@@ -14,12 +15,8 @@ constexpr int give_back = SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE;
 KeptLock::KeptLock(sqlite3* database) noexcept {
   constexpr int known_version = 3;
   constexpr int with_shared_memory = 2;
-  sqlite3_file* file = nullptr;
-  sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &file);
-  if (file == nullptr || file->pMethods == nullptr ||
-      file->pMethods->iVersion < with_shared_memory) {
-    return;
-  }
+  sqlite3_file* file = file_of(database);
+  if (file == nullptr || file->pMethods->iVersion < with_shared_memory) return;
   file_ = file;
   original_ = file->pMethods;
   static_cast<sqlite3_io_methods&>(methods_) = *original_;

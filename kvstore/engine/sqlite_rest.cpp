@@ -1,4 +1,3 @@
-#include <array>
 #include <cstdint>
 #include <utility>
 #include <variant>
@@ -48,19 +47,10 @@ std::optional<RestingFile> RestingFile::find(const DatabaseFile& file) {
   if (file.may_have_log() || !file.may_write()) return std::nullopt;
   RestingFile found(file, file.open_immutable());
   file.refuse_other_file();
-  sqlite3_file* open = nullptr;
-  sqlite3_file_control(found.database_.get(), "main", SQLITE_FCNTL_FILE_POINTER, &open);
+  sqlite3_file* open = file_of(found.database_.get());
   // Closing gives the lock back.
-  if (open == nullptr || open->pMethods == nullptr ||
-      open->pMethods->xLock(open, SQLITE_LOCK_SHARED) != SQLITE_OK) {
-    return std::nullopt;
-  }
-  std::array<char, usual_page_bytes> page{};
-  sqlite3_int64 bytes = 0;
-  if (open->pMethods->xRead(open, page.data(), usual_page_bytes, 0) != SQLITE_OK ||
-      open->pMethods->xFileSize(open, &bytes) != SQLITE_OK ||
-      !is_current_store({page.data(), page.size()}, static_cast<std::uint64_t>(bytes)) ||
-      !found.still_rests()) {
+  if (open == nullptr || open->pMethods->xLock(open, SQLITE_LOCK_SHARED) != SQLITE_OK ||
+      !holds_current_store(*open) || !found.still_rests()) {
     return std::nullopt;
   }
   return found;

@@ -204,39 +204,15 @@ Facts read_facts(sqlite3* database, const std::string& name) {
   return facts;
 }
 
-sqlite3_file* open_file(sqlite3* database, int which) noexcept {
-  sqlite3_file* file = nullptr;
-  sqlite3_file_control(database, "main", which, &file);
-  return file != nullptr && file->pMethods != nullptr ? file : nullptr;
-}
-
-constexpr std::size_t facts_bytes = 72;
-
-/// The same, as the first bytes of a file tell it, at least `facts_bytes` of them.
+/// The same, as the first page of a file tells it.
 /// Source: https://sqlite.org/fileformat2.html §1.3, where each stands.
-Facts facts_of(std::string_view head) {
+Facts facts_of(std::string_view first_page) {
   constexpr std::size_t encoding = 56;
   constexpr std::size_t version = 60;
   constexpr std::size_t application = 68;
-  const auto number = [&](std::size_t at) { return static_cast<int>(u32(head, at)); };
+  const auto number = [&](std::size_t at) { return static_cast<int>(u32(first_page, at)); };
   return {number(application), number(version),
           number(encoding) == SQLITE_UTF8 ? "UTF-8" : "UTF-16"};
-}
-
-/// From the file itself, for 1,000 instructions instead of 24,000. Absent: it is not in WAL mode,
-/// or its log may hold a newer first page.
-std::optional<Facts> facts_in_file(sqlite3* database) {
-  // Who reads without a log has no journal open, and must not make the log's index.
-  if (open_file(database, SQLITE_FCNTL_JOURNAL_POINTER) == nullptr) return std::nullopt;
-  const WalIndex index(database);
-  if (!index.mapped() || index.frames() != 0) return std::nullopt;
-  std::array<char, facts_bytes> head{};
-  const int size = static_cast<int>(head.size());
-  sqlite3_file* file = open_file(database, SQLITE_FCNTL_FILE_POINTER);
-  if (file == nullptr || file->pMethods->xRead(file, head.data(), size, 0) != SQLITE_OK) {
-    return std::nullopt;
-  }
-  return facts_of({head.data(), head.size()});
 }
 
 /// Whether the texts of a schema are all that this library makes, word for word, and nothing beside
@@ -274,18 +250,26 @@ bool has_usual_header(std::string_view first_page) {
          u32(first_page, schema_format) <= newest_schema_format;
 }
 
+/// Whether it is read in WAL mode: otherwise a journal is open only while somebody writes. Asking
+/// for the log's index would make one.
+bool has_log_open(sqlite3* database) {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  return log != nullptr && log->pMethods != nullptr;
+}
+
 bool is_current(const Facts& facts) {
   return facts == Facts{application_id, sqlite_format, "UTF-8"};
 }
 
 /// This look takes half of the instructions of a whole one, because each column costs a statement
 /// some 10,000.
-bool is_complete(sqlite3* database, const std::string& name, FunctionRef<Facts()> facts) {
+bool is_complete(sqlite3* database, const std::string& name) {
   Completeness found;
   // Its transaction, which ends with the last row, makes one moment of all that is asked.
   const Statement texts = prepare(database, "SELECT sql FROM sqlite_master", name);
   int code = sqlite3_step(texts.get());
-  if (code != SQLITE_ROW || !is_current(facts())) return false;
+  if (code != SQLITE_ROW || !is_current(read_facts(database, name))) return false;
   for (; code == SQLITE_ROW; code = sqlite3_step(texts.get())) {
     if (!found.take(column_text(texts.get(), 0))) return false;
   }
@@ -422,21 +406,33 @@ bool is_current_store(std::string_view first_page, std::uint64_t file_bytes) {
   return found.all();
 }
 
+bool holds_current_store(sqlite3_file& file) {
+  std::array<char, usual_page_bytes> page{};
+  sqlite3_int64 bytes = 0;
+  return file.pMethods->xRead(&file, page.data(), usual_page_bytes, 0) == SQLITE_OK &&
+         file.pMethods->xFileSize(&file, &bytes) == SQLITE_OK &&
+         is_current_store({page.data(), page.size()}, static_cast<std::uint64_t>(bytes));
+}
+
 Schema examine_schema(sqlite3* database, const std::string& name) {
-  const auto facts = [&] { return read_facts(database, name); };
-  return is_complete(database, name, facts) ? Schema::current
-                                            : examine(read_contents(database, name), name);
+  return is_complete(database, name) ? Schema::current
+                                     : examine(read_contents(database, name), name);
 }
 
 Recognised recognise(sqlite3* database, const std::string& name) {
-  bool wal = false;
-  const auto facts = [&] {
-    std::optional<Facts> in_file = facts_in_file(database);
-    wal = in_file.has_value();
-    return in_file ? *std::move(in_file) : read_facts(database, name);
-  };
-  if (is_complete(database, name, facts)) return {Schema::current, wal};
-  return {examine(read_contents(database, name), name), wal};
+  // Has SQLite read the schema, which it needs for any statement, and open the log; what is in the
+  // way tells whoever asks next.
+  sqlite3_table_column_metadata(database, "main", "kv", nullptr, nullptr, nullptr, nullptr, nullptr,
+                                nullptr);
+  if (!has_log_open(database)) return {examine_schema(database, name), false};
+  const WalIndex index(database);
+  constexpr std::uint32_t first_page = 1;
+  const Mark before = index.header();
+  if (before.known && !index.may_hold(first_page) && holds_current_store(*file_of(database)) &&
+      index.header() == before) {
+    return {Schema::current, true};
+  }
+  return {examine_schema(database, name), true};
 }
 
 void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience) {

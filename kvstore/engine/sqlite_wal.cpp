@@ -13,6 +13,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr int region_bytes = 32768;
+constexpr std::uint32_t header_words = 34;
+
 constexpr milliseconds shortest_hold{20};
 constexpr milliseconds longest_hold{1000};
 
@@ -52,12 +55,8 @@ void forget_interrupt(sqlite3* database) {
 }  // namespace
 
 WalIndex::WalIndex(sqlite3* database) noexcept {
-  constexpr int region_bytes = 32768;
-  sqlite3_file* file = nullptr;
-  if (sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
-      file == nullptr || file->pMethods == nullptr || file->pMethods->iVersion < 2) {
-    return;
-  }
+  sqlite3_file* file = file_of(database);
+  if (file == nullptr || file->pMethods->iVersion < 2) return;
   void volatile* region = nullptr;
   if (file->pMethods->xShmMap(file, 0, region_bytes, 0, &region) != SQLITE_OK) return;
   words_ = static_cast<const std::uint32_t*>(const_cast<const void*>(region));
@@ -97,6 +96,17 @@ std::uint32_t WalIndex::page_bytes() const noexcept {
   std::memcpy(&size, reinterpret_cast<const char*>(&flags_and_size) + 2, sizeof size);
   constexpr std::uint32_t largest = 65536;  // stands as 1
   return size == 1 ? largest : size;
+}
+
+bool WalIndex::may_hold(std::uint32_t page) const noexcept {
+  // Behind the header stands the page of each frame, and behind 4,062 of them what finds them.
+  constexpr std::uint32_t listed = 4096 - header_words;
+  const std::uint32_t frames = this->frames();
+  if (!mapped() || frames > listed) return true;
+  for (std::uint32_t frame = 0; frame < frames; ++frame) {
+    if (word(header_words + frame) == page) return true;
+  }
+  return false;
 }
 
 GuardedCheckpoint::GuardedCheckpoint(Database pin, Database copier, WalIndex index,
@@ -215,9 +225,8 @@ void GuardedCheckpoint::prepare_sync(const char* file) {
 }
 
 void GuardedCheckpoint::sync_file() {
-  sqlite3_file* file = nullptr;
-  sqlite3_file_control(copier_.get(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
-  if (file == nullptr || file->pMethods == nullptr) return;
+  sqlite3_file* file = file_of(copier_.get());
+  if (file == nullptr) return;
   prepare_sync(path());
   const int code = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
   if (code != SQLITE_OK) fail(code);

@@ -52,8 +52,8 @@
 //
 // Options beside those of Google Benchmark:
 //   --quick         20 times smaller, cache included: shows in minutes that all rows work
-//   --ten_million   growth up to 10,000,000 entries: some 25 GB of disk; with less page cache
-//                   than that, what is read there comes from the disk
+//   --ten_million   growth up to 10,000,000 entries: some 5 GB of disk for each peer; with less page
+//                   cache than that, what is read there comes from the disk
 
 #include <benchmark/benchmark.h>
 

@@ -59,7 +59,7 @@ TEST(Janitor, TriesAgainAfterAnAttemptInVain) {
   EXPECT_EQ(runs, 3);
 }
 
-TEST(Janitor, DoesNotKeepAWriterWaitingAfterAnAttemptInVain) {
+TEST(Janitor, DoesNotKeepAWriterWaitingAfterAttemptsInVain) {
   std::latch attempted(1);
   Janitor janitor(
       [&, first = true]() mutable {
@@ -71,6 +71,15 @@ TEST(Janitor, DoesNotKeepAWriterWaitingAfterAnAttemptInVain) {
   attempted.wait();
   janitor.wait(no_deadline);
   janitor.wait(no_deadline);
+  janitor.stop();
+}
+
+TEST(Janitor, KeepsAWriterWaitingWhenOthersWereInTheWayOnce) {
+  std::atomic<int> runs{0};
+  Janitor janitor([&] { return ++runs < 2 ? Tidied::incomplete : Tidied::done; }, {});
+  janitor.wake();
+  janitor.wait(no_deadline);
+  EXPECT_EQ(runs, 2);
   janitor.stop();
 }
 

@@ -9,6 +9,13 @@ namespace kvstore::internal {
 
 using std::chrono::milliseconds;
 
+namespace {
+
+/// Whoever is in the way of fewer attempts than this may only have been without a processor.
+constexpr int most_in_vain = 3;
+
+}  // namespace
+
 Janitor::Janitor(std::function<engine::Tidied()> work,
                  std::function<void(std::exception_ptr)> on_error)
     : work_(std::move(work)), on_error_(std::move(on_error)) {}
@@ -40,7 +47,8 @@ bool Janitor::is_this_thread() {
 
 void Janitor::wait(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
-  changed_.wait_until(lock, deadline, [this] { return stopping_ || !asked_ || hindered_; });
+  changed_.wait_until(lock, deadline,
+                      [this] { return stopping_ || !asked_ || hindered_ >= most_in_vain; });
 }
 
 void Janitor::finish(std::chrono::steady_clock::time_point deadline) {
@@ -77,13 +85,13 @@ void Janitor::loop() noexcept {
     const engine::Tidied tidied = attempt();
     lock.lock();
     running_ = false;
-    hindered_ = tidied == engine::Tidied::incomplete;
+    hindered_ = tidied == engine::Tidied::incomplete ? hindered_ + 1 : 0;
     if (tidied == engine::Tidied::done) asked_ = std::exchange(again_, false);
     changed_.notify_all();
     if (tidied != engine::Tidied::done) {
       changed_.wait_for(lock, rest, [this] { return stopping_; });
     }
-    rest = hindered_ ? std::min(rest * 2, longest_rest) : shortest_rest;
+    rest = hindered_ > 0 ? std::min(rest * 2, longest_rest) : shortest_rest;
   }
   thread_id_ = {};
 }

@@ -27,7 +27,7 @@ class Janitor {
   /// What goes wrong here is reported, not thrown: the write that noticed the need has succeeded.
   void wake() noexcept;
 
-  /// Waits until all is done, but not past `deadline`, and not while others are in the way.
+  /// Waits until all is done, but not past `deadline`, and not while others stay in the way.
   void wait(std::chrono::steady_clock::time_point deadline);
 
   /// Asks for an attempt, and waits until one that began after this call has done all there was,
@@ -50,8 +50,8 @@ class Janitor {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool asked_ = false, running_ = false, stopping_ = false;
-  bool again_ = false;     ///< Asked for during an attempt that may have begun too early.
-  bool hindered_ = false;  ///< Others were in the way of the last attempt.
+  bool again_ = false;  ///< Asked for during an attempt that may have begun too early.
+  int hindered_ = 0;    ///< Attempts in a row that others were in the way of.
   std::thread thread_;
   std::thread::id thread_id_{};  ///< Of the thread, while it runs.
 };

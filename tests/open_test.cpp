@@ -100,6 +100,22 @@ TEST_F(Refused, IsANewerFormatThatOnlyTheLogTellsOf) {
   EXPECT_KV_ERROR(KVStore{file_}, ErrorCode::newer_format, "format 2");
 }
 
+/// Nobody knows what is in the log before its index is made.
+TEST_F(Refused, IsAStoreThatAnotherProcessRecovers) {
+  { KVStore(file_).set("k", 1); }
+  Process newer(worker({"leave-open", file_, "PRAGMA user_version = 2"}));
+  ASSERT_EQ(newer.line(), "ready");
+  newer.kill_now();
+  newer.wait();
+  Process recoverer(worker({"recover", file_}));
+  ASSERT_EQ(recoverer.line(), "ready");
+  const Options impatient{.busy_timeout = std::chrono::milliseconds(1)};
+  EXPECT_KV_ERROR(KVStore(file_, impatient), ErrorCode::busy, "file.db");
+  recoverer.close_input();
+  ASSERT_EQ(recoverer.wait(), 0);
+  EXPECT_KV_ERROR(KVStore(file_, impatient), ErrorCode::newer_format, "format 2");
+}
+
 TEST_F(Refused, IsANewerFormatThatLooksDifferent) {
   run_outside(file_,
               "CREATE TABLE kv(id, body); PRAGMA user_version = 3; "

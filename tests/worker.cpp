@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <unistd.h>
 
@@ -174,6 +175,32 @@ void leave_open(const Arguments& arguments) {
   std::_Exit(0);
 }
 
+/// Holds the locks of a connection that makes the index of a log anew, until its input ends.
+/// Source: https://sqlite.org/walformat.html §2.3.
+void recover(const Arguments& arguments) {
+  const std::string index = arguments[0] + "-shm";
+  const int descriptor = open(index.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const auto lock = [&](short type, off_t first, off_t count) {
+    struct flock range {};
+    range.l_type = type;
+    range.l_whence = SEEK_SET;
+    range.l_start = first;
+    range.l_len = count;
+    if (fcntl(descriptor, F_SETLK, &range) != 0) throw std::runtime_error("cannot lock " + index);
+  };
+  constexpr off_t write_to_recover = 120;
+  constexpr off_t in_use = 128;
+  constexpr off_t bytes = 32768;
+  lock(F_RDLCK, in_use, 1);
+  lock(F_WRLCK, write_to_recover, 3);
+  if (ftruncate(descriptor, 0) != 0 || ftruncate(descriptor, bytes) != 0) {
+    throw std::runtime_error("cannot empty " + index);
+  }
+  say("ready");
+  wait_for_end_of_input();
+  close(descriptor);
+}
+
 /// Stores numbers that grow under 0, 1, …, and announces each in FILE2 when it was acknowledged.
 /// Does in between what else changes a log.
 void announce(const Arguments& arguments) {
@@ -305,6 +332,7 @@ int main(int count, char** words) {
       {"compute-forever", compute_forever},
       {"pin", pin},
       {"leave-open", leave_open},
+      {"recover", recover},
       {"announce", announce},
       {"announce-in-passing", announce_in_passing},
       {"obey", obey},

@@ -170,8 +170,11 @@ class FileEngine final : public Engine {
     }
     std::shared_ptr<sqlite3> database = open_live();
     if (role == Access::write) {
-      prepare_to_write(database.get(), options_.durability, name());
-      keep_pages(database.get(), options_, name());
+      Patience patience(options_.busy_timeout);
+      patiently(patience, [&] {
+        prepare_to_write(database.get(), options_.durability, name());
+        keep_pages(database.get(), options_, name());
+      });
       // A lost writer is replaced; the index must outlive it.
       anchor_ = database;
       copied_bytes_ = bytes_of_file(database.get());

@@ -420,11 +420,12 @@ Schema examine_schema(sqlite3* database, const std::string& name) {
 }
 
 Recognised recognise(sqlite3* database, const std::string& name) {
-  // Has SQLite read the schema, which it needs for any statement, and open the log; what is in the
-  // way tells whoever asks next.
-  sqlite3_table_column_metadata(database, "main", "kv", nullptr, nullptr, nullptr, nullptr, nullptr,
-                                nullptr);
-  if (!has_log_open(database)) return {examine_schema(database, name), false};
+  // SQLite reads the schema here, which it needs for any statement, and before that the log's
+  // index. Without that the index may be one that nobody has made yet: what is in the way, another
+  // process that makes it after a crash perhaps, tells whoever asks next.
+  const int code = sqlite3_table_column_metadata(database, "main", "kv", nullptr, nullptr, nullptr,
+                                                 nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK || !has_log_open(database)) return {examine_schema(database, name), false};
   const WalIndex index(database);
   constexpr std::uint32_t first_page = 1;
   const Mark before = index.header();

@@ -2,6 +2,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
+#include <future>
 
 #include "child.hpp"
 #include "outside.hpp"
@@ -179,6 +181,27 @@ TEST_F(ReadOnlyFolder, ShowsWhatItsOwnerCommitsLater) {
   });
   for (const int end : {to_owner[0], to_owner[1], to_reader[0], to_reader[1]}) close(end);
   EXPECT_EQ(seen, "123");
+}
+
+TEST_F(ReadOnlyFolder, IsCachedAndWatchedWhileItsOwnerHasItOpen) {
+  Process owner(worker({"obey", file_}));
+  ASSERT_EQ(owner.line(), "ready");
+  owner.write_line("set k 1");  // makes the log
+  ASSERT_EQ(owner.line(), "done");
+  EXPECT_EQ(as_nobody([&]() -> std::string {
+              KVStore reader(file_, options_);
+              std::promise<std::string> told;
+              std::future<std::string> key = told.get_future();
+              const Subscription subscription =
+                  reader.watch("", [&](const Change& change) { told.set_value(change.key); });
+              if (reader.get("k") != 1 || reader.stats().cache_bytes == 0) return "not cached";
+              owner.write_line("set k 2");
+              // A limit, so that the owner is not left waiting for ever.
+              const bool in_time =
+                  key.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+              return in_time ? key.get() : "not told";
+            }),
+            "k");
 }
 
 TEST_F(ReadOnlyFolder, IsNotReadWithoutTheRightToRead) {

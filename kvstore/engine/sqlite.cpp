@@ -193,7 +193,7 @@ class FileEngine final : public Engine {
 
   [[nodiscard]] std::uint64_t look() const override {
     // Without the log's index nothing else tells of commits.
-    if (!live_) return file_.trace();
+    if (!mark().known) return file_.trace();
     file_.refuse_other_file();
     return 0;
   }

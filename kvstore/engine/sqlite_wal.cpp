@@ -58,7 +58,9 @@ WalIndex::WalIndex(sqlite3* database) noexcept {
   sqlite3_file* file = file_of(database);
   if (file == nullptr || file->pMethods->iVersion < 2) return;
   void volatile* region = nullptr;
-  if (file->pMethods->xShmMap(file, 0, region_bytes, 0, &region) != SQLITE_OK) return;
+  const int code = file->pMethods->xShmMap(file, 0, region_bytes, 0, &region);
+  // Who may only read it has it mapped all the same.
+  if ((code != SQLITE_OK && code != SQLITE_READONLY) || region == nullptr) return;
   words_ = static_cast<const std::uint32_t*>(const_cast<const void*>(region));
 }
 

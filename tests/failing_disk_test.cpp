@@ -15,6 +15,7 @@
 
 #include <kvstore/engine/sqlite_wal.hpp>
 
+#include "failing_heap.hpp"
 #include "failing_write_back.hpp"
 #include "outside.hpp"
 #include "support.hpp"
@@ -300,6 +301,45 @@ TEST_F(FailingDisk, ThatEndsAGroupOfWritesLetsOneOfManyInsertsWin) {
     }
     for (std::thread& thread : threads) thread.join();
     ASSERT_EQ(inserted, 1) << "in round " << round;
+  }
+}
+
+TEST_F(FailingDisk, ThatFailsAGroupOfWritesWhileMemoryIsShortAcknowledgesNoneOfThem) {
+  constexpr std::size_t writers = 3;
+  bool memory_was_short = true;
+  for (std::size_t n = 0; memory_was_short; ++n) {
+    SCOPED_TRACE("allocation " + std::to_string(n));
+    std::array<std::atomic<bool>, writers> stored{};
+    std::atomic<bool> any_failed{false};
+    std::latch at_the_lock(writers);
+    std::vector<std::thread> threads;
+    Outside other(file_);
+    other.run("BEGIN IMMEDIATE");
+    for (std::size_t i = 0; i < writers; ++i) {
+      threads.emplace_back([&, i] {
+        const std::string key = "w" + std::to_string(i);
+        at_the_lock.count_down();
+        const FailingHeap heap(n, FailingHeap::Fails::once);
+        try {
+          store_->set(key, static_cast<std::int64_t>(n));
+          stored.at(i) = true;
+        } catch (const std::exception&) {
+          stored.at(i) = false;
+        }
+        if (heap.failed()) any_failed = true;
+      });
+    }
+    at_the_lock.wait();
+    // They need less than this long before two of them wait for the third.
+    for (int i = 0; i < 3; ++i) ASSERT_GT(json(very_large).dump().size(), very_large.size());
+    disk_.log_writes_fail = true;
+    other.run("ROLLBACK");
+    for (std::thread& thread : threads) thread.join();
+    disk_.log_writes_fail = false;
+    for (std::size_t i = 0; i < writers; ++i) {
+      EXPECT_TRUE(!stored.at(i) || store_->get("w" + std::to_string(i)) == n) << i;
+    }
+    memory_was_short = any_failed;
   }
 }
 

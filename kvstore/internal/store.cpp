@@ -20,6 +20,17 @@ std::chrono::milliseconds left(Deadline deadline) {
   return std::max(rest, std::chrono::milliseconds::zero());
 }
 
+/// Of the error that is being handled, for another thread to throw; without memory for a copy they
+/// share it.
+std::exception_ptr own_copy(const Error& error) noexcept {
+  std::exception_ptr shared = std::current_exception();
+  try {
+    return std::make_exception_ptr(Error(error.code(), error.what()));
+  } catch (...) {
+    return shared;
+  }
+}
+
 /// Marks this thread as one that makes a backup of a store: closing the store would wait for it.
 class BackupMark {
  public:
@@ -260,9 +271,12 @@ void Store::write_group(WriteTransaction& transaction,
   } catch (const Error& error) {
     const bool unknown = error.code() == ErrorCode::outcome_unknown;
     for (WriteQueue::Member* member : members) {
-      if (unknown && member->outcome == Outcome::failed) continue;
-      member->outcome = unknown ? Outcome::failed : Outcome::apart;
-      member->error = std::make_exception_ptr(Error(error.code(), error.what()));
+      if (!unknown) {
+        member->outcome = Outcome::apart;
+      } else if (member->outcome != Outcome::failed) {
+        member->outcome = Outcome::failed;
+        member->error = own_copy(error);
+      }
     }
   } catch (...) {
     for (WriteQueue::Member* member : members) member->outcome = Outcome::apart;

@@ -159,6 +159,7 @@ void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) 
   patience_ = Patience(patience);
   if (access != Access::write) end_read();
   if (access == Access::write && place_.has_moved(database_.get())) raise_moved(name_);
+  prepared("ROLLBACK");  // which must not need memory when there is none
   for (;;) {
     const int code = step_control(access == Access::write ? "BEGIN IMMEDIATE" : "BEGIN");
     if (code == SQLITE_OK) break;

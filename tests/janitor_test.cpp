@@ -137,6 +137,22 @@ TEST(Janitor, DoesNotKeepAWriterWaitingPastItsDeadline) {
   janitor.stop();
 }
 
+TEST(Janitor, DoesNotWaitForItselfInItsErrorHandler) {
+  std::latch handled(1);
+  Janitor* self = nullptr;
+  Janitor janitor([]() -> Tidied { throw std::runtime_error("no disk"); },
+                  [&, first = true](const std::exception_ptr&) mutable {
+                    if (!std::exchange(first, false)) return;
+                    self->wait(no_deadline);
+                    self->finish(no_deadline);
+                    handled.count_down();
+                  });
+  self = &janitor;
+  janitor.wake();
+  handled.wait();
+  janitor.stop();
+}
+
 TEST(Janitor, FinishesWithAnAttemptThatBeganAfterTheCall) {
   std::latch begun(1);
   std::latch go_on(1);

@@ -46,12 +46,14 @@ bool Janitor::is_this_thread() {
 }
 
 void Janitor::wait(std::chrono::steady_clock::time_point deadline) {
+  if (is_this_thread()) return;
   std::unique_lock lock(mutex_);
   changed_.wait_until(lock, deadline,
                       [this] { return stopping_ || !asked_ || hindered_ >= most_in_vain; });
 }
 
 void Janitor::finish(std::chrono::steady_clock::time_point deadline) {
+  if (is_this_thread()) return;
   std::unique_lock lock(mutex_);
   ask();
   again_ = running_;

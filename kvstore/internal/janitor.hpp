@@ -27,7 +27,8 @@ class Janitor {
   /// What goes wrong here is reported, not thrown: the write that noticed the need has succeeded.
   void wake() noexcept;
 
-  /// Waits until all is done, but not past `deadline`, and not while others stay in the way.
+  /// Waits until all is done, but not past `deadline`, and not while others stay in the way. This
+  /// and the next return at once in the error handler of an attempt, which could not end.
   void wait(std::chrono::steady_clock::time_point deadline);
 
   /// Asks for an attempt, and waits until one that began after this call has done all there was,

@@ -19,6 +19,7 @@ import tempfile
 sys.dont_write_bytecode = True  # The source directory stays as it is.
 import results  # noqa: E402
 
+VERSIONS = ("sqlite", "lmdb", "leveldb", "rocksdb", "compiler")
 DURABLE = r"set/full/.*/threads:1"
 LARGE = r"growth/\w+/10000000/"
 
@@ -29,15 +30,16 @@ def line_with(word, path):
 
 
 def output_of(*command):
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "?"
     return done.stdout.strip() or "?"
 
 
-def machine(options, context):
-    """What the figures depend on, beside the code."""
+def machine(options):
+    """What the figures depend on, beside the code: as it is before anything is measured."""
     here = pathlib.Path(__file__).parent
-    named = {key: context.get(key, "?")
-             for key in ("sqlite", "lmdb", "leveldb", "rocksdb", "compiler")}
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "cpu": line_with("model name", "/proc/cpuinfo"),
@@ -47,10 +49,14 @@ def machine(options, context):
         "file_system": output_of("findmnt", "-no", "FSTYPE", "--target", tempfile.gettempdir()),
         "load_before": round(os.getloadavg()[0], 2),
         "kvstore": output_of("git", "-C", str(here), "describe", "--always", "--dirty"),
-        **named,
         "repetitions": options.repetitions,
+        "repetitions of set/full on one thread": durable_repetitions(options),
         "quick": options.quick,
     }
+
+
+def durable_repetitions(options):
+    return options.repetitions * (1 if options.quick else 5)
 
 
 def names(options):
@@ -77,7 +83,7 @@ def passes(benchmarks, options):
         else:
             rest.append(name)
     yield rest, options.repetitions
-    yield durable, options.repetitions * (1 if options.quick else 5)
+    yield durable, durable_repetitions(options)
     for together in large.values():
         yield together, options.repetitions
 
@@ -111,24 +117,23 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small, once: shows that all works")
     parser.add_argument("--ten-million", action="store_true", help="growth up to 10^7 entries")
     options = parser.parse_args()
+    about = machine(options)
     all_names = names(options)
-    context, failures = {}, {}
+    failures = {}
     rows = {results.row_and_peer(name)[0]: {} for name in all_names}
     for benchmarks, repetitions in passes(all_names, options):
         if not benchmarks:
             continue
         report = run(benchmarks, repetitions, options)
-        context = report["context"]
+        about |= {peer: report["context"].get(peer, "?") for peer in VERSIONS}
         measured, failed = results.from_google(report)
         for row, peers in measured.items():
             rows[row] |= peers
         failures |= failed
     rows = {row: peers for row, peers in rows.items() if peers}
-    results.write(options.results, machine(options, context), rows)
+    results.write(options.results, about, rows)
     for benchmark, message in failures.items():
         print(f"{benchmark} failed: {message}", file=sys.stderr)
-    if not rows:
-        print("no benchmark was measured", file=sys.stderr)
     return 1 if failures else 0
 
 

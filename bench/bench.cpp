@@ -3,8 +3,10 @@
 //
 // A benchmark is called `row/peer`, a row `verb[/variant]/bytes`; bytes is the size of a document's
 // JSON text. For each row all peers get databases of the same documents, the same sequence of keys,
-// the same file system, the same durability and, where they have a cache, 16 MiB of it. What is
-// stored over a document is another one of these, in each run of a row another sequence.
+// the same file system, the same durability and, where they have a cache of what they read, 16 MiB
+// of it. What is stored over a document is another one of these, in each run of a row another
+// sequence. For writing they have more: kvstore and SQLite by hand 16 MiB of pages for each
+// connection that writes, LevelDB a write buffer of 16 MiB, RocksDB its own, of 64.
 //
 //   row                one operation                                            of the entries
 //   ------------------ -------------------------------------------------------- ------------------
@@ -16,9 +18,10 @@
 //   get_shared/hot     read one document in place; the others have to parse     as get/hot
 //   get_at/uncached    read one member in the middle, nothing kept parsed       all, evenly
 //   get_many           one of 100 documents of one moment                       all, evenly
-//   scan               one of 1,000 entries, read in order                      start evenly
+//   scan               one of 1,000 entries, read in order; of 400 of 20 KB     start evenly
 //   set/normal         store a document under a key that is there               all, evenly
 //   set/full           the same, surviving power loss                           all, evenly
+//   set/beside_writer  as set/normal, while another process stores 1,000 a second  1,000
 //   set_many           one of 1,000 that one transaction stores anew            in order
 //   load               one of a new database: open, fill by thousands, close    in order
 //   mixed/95_5         read (95 %) or store (5 %) one document                  1,000
@@ -27,7 +30,7 @@
 //   open/alone         open a database that exists, read one document, close    one
 //   open/held          the same, while another process has it open              one
 //   memory/opened      counters: memory of an opened database, nothing kept     none
-//   growth/get/N       as get/uniform, in a database of N entries of 115 bytes  all, evenly
+//   growth/get/N       as get/uniform with nothing kept parsed, N entries       all, evenly
 //   growth/set/N       as set/normal, in the same                               all, evenly
 //   growth/scan/N      one of 100 entries, read in order, in the same           start evenly
 //
@@ -45,15 +48,15 @@
 //
 // Durability is `normal` where a row writes and does not say `full`: what is acknowledged survives
 // the death of the process, not always power loss. Entries: 100,000 of 115 bytes, 10,000 of 2,048,
-// 1,000 of 20,480, 20,000 for YCSB, stored in the order of their keys and settled before the time
+// 4,000 of 20,480, 20,000 for YCSB, stored in the order of their keys and settled before the time
 // starts. A large document is an array of small objects. Times are of all threads of the process.
 // The databases are in a directory below $TMPDIR, which is removed at the end. Everything is read
 // from the page cache of the system, as far as that holds the databases of all peers.
 //
 // Options beside those of Google Benchmark:
 //   --quick         20 times smaller, cache included: shows in minutes that all rows work
-//   --ten_million   growth up to 10,000,000 entries: some 5 GB of disk for each peer; with less page
-//                   cache than that, what is read there comes from the disk
+//   --ten_million   growth up to 10,000,000 entries, some 5 GB of disk for each peer; with less
+//                   page cache than that, what is read there comes from the disk
 
 #include <benchmark/benchmark.h>
 

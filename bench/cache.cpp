@@ -8,10 +8,9 @@
 //   get_or_compute/hit    the same                                        holds them
 //   get_or_compute/miss   compute a document of a new key, which costs    holds what was computed
 //                     nothing, and store it
-//   get_large/packed  read one of 1,000 documents of 2 KB, each of       holds them packed, because
-//                     which was replaced 20 times, in any order           only `get` asked for them
-//   get_large/shared      the same                                        holds them as json,
-//   because
+//   get_large/packed  read one of 1,000 documents of 2 KB, each of        holds them packed: only
+//                     which was replaced 20 times, in any order           `get` asked for them
+//   get_large/shared      the same                                        holds them as json:
 //                                                                         `get_shared` asked first
 //
 // B is the bound: `unbounded`; `roomy`, Options::max_bytes of 1 GiB, which is never reached;

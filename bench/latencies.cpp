@@ -4,8 +4,8 @@
 
 namespace bench {
 
-Latencies::Latencies(const benchmark::State& state) {
-  taken_.reserve(static_cast<std::size_t>(state.max_iterations));
+Latencies::Latencies(const benchmark::State& state, std::size_t at_once) {
+  taken_.reserve(static_cast<std::size_t>(state.max_iterations) + at_once);
 }
 
 void Latencies::report(benchmark::State& state) {

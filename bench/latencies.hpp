@@ -11,8 +11,9 @@ namespace bench {
 /// How long single operations took. To take the time costs some 50 ns an operation.
 class Latencies {
  public:
-  /// Room for the operations that a state will ask for, so that no growth is measured.
-  explicit Latencies(const benchmark::State& state);
+  /// Room for the operations that a state will ask for, by so many at once, so that no growth is
+  /// measured.
+  Latencies(const benchmark::State& state, std::size_t at_once);
 
   template <class Operation>
   void measure(const Operation& operation) {

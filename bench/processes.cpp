@@ -41,6 +41,23 @@ void get_beside_writer(State& state, const Peer& peer, const Data& data, const s
          [&] { benchmark::DoNotOptimize(session->get(Documents::key(picks.next()))); });
 }
 
+void set_beside_writer(State& state, const Peer& peer, const Data& data, const std::string& row) {
+  const Documents& documents = Documents::of(data);
+  const std::string directory = database_to_write(peer, documents, row);
+  const Companion other("write", peer, directory, data);
+  const auto database =
+      peer.open(directory, {.durability = Durability::normal, .cache_bytes = cache_bytes()});
+  const auto session = database->session();
+  Picks picks = Picks::even(std::min(std::size_t{1'000}, documents.size()));
+  Replacements replacements(documents);
+  const std::size_t cycle = scaled(2'000);
+  repeat_many(state, 1, cycle, [&] {
+    for (std::size_t i = 0; i < cycle; ++i) {
+      session->set(Documents::key(picks.next()), replacements.next());
+    }
+  });
+}
+
 void register_processes_of(const Peer& peer, std::size_t bytes) {
   const std::string size = "/" + std::to_string(bytes);
   const Data data = ordinary(bytes);
@@ -49,6 +66,8 @@ void register_processes_of(const Peer& peer, std::size_t bytes) {
   add_row("open/held" + size, peer, [=](State& state) { open_while_held(state, peer, data); });
   const std::string row = "get/beside_writer" + size;
   add_row(row, peer, [=](State& state) { get_beside_writer(state, peer, data, row); });
+  const std::string writing = "set/beside_writer" + size;
+  add_row(writing, peer, [=](State& state) { set_beside_writer(state, peer, data, writing); });
 }
 
 }  // namespace

@@ -18,9 +18,10 @@ std::size_t hot(const Documents& documents) {
   return std::min(scaled(keys), documents.size());
 }
 
-/// Reads that fill a cache: parsed, a document takes some four times the memory of its text.
+/// Reads that fill a cache, in which a document takes more memory than its text: at least so many
+/// keys, and half of them may be some that were read before.
 std::size_t to_fill_cache(const Documents& documents) {
-  return cache_bytes() / 4 / documents.bytes();
+  return 2 * cache_bytes() / documents.bytes();
 }
 
 void get_hot(State& state, Session& session, const Documents& documents) {

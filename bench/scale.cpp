@@ -27,7 +27,7 @@ std::size_t cache_bytes() {
 }
 
 Data ordinary(std::size_t bytes) {
-  const std::size_t entries = bytes < 1'000 ? 100'000 : bytes < 10'000 ? 10'000 : 1'000;
+  const std::size_t entries = bytes < 1'000 ? 100'000 : bytes < 10'000 ? 10'000 : 4'000;
   return {.bytes = bytes, .entries = scaled(entries)};
 }
 

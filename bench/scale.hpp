@@ -31,10 +31,10 @@ std::size_t scaled(std::size_t count);
 /// What each peer may keep in memory of what it has read: what kvstore takes when nobody asks.
 std::size_t cache_bytes();
 
-/// An ordinary database, of some 10 to 20 MB. Parsed, it is larger than the cache.
+/// An ordinary database, of some 10 to 80 MB. Kept as documents, it is larger than the cache.
 Data ordinary(std::size_t bytes);
 
-/// A database whose JSON text is ten times as large as the cache; parsed, some 60 times.
+/// A database whose JSON text is ten times as large as the cache.
 Data far_larger_than_cache(std::size_t bytes);
 
 /// The databases of the rows that show growth: of 10,000 entries, ten times as many, and so on.

@@ -27,7 +27,7 @@ void set(State& state, Session& session, const Documents& documents, Durability 
   const auto operation = [&] { session.set(Documents::key(picks.next()), replacements.next()); };
   const std::size_t cycle = cycle_of_log(durability) / static_cast<std::size_t>(state.threads());
   for (std::size_t i = 0; i < cycle; ++i) operation();
-  Latencies latencies(state);
+  Latencies latencies(state, cycle);
   while (state.KeepRunningBatch(static_cast<benchmark::IterationCount>(cycle))) {
     for (std::size_t i = 0; i < cycle; ++i) latencies.measure(operation);
   }

@@ -85,7 +85,11 @@ class LmdbSession : public Session {
 
   void set_many(const Batch& batch) override {
     Transaction write = begin(environment_, 0);
-    for (const auto& [key, document] : batch) put(write.get(), key, document);
+    // Behind all that is there, without a search, until the first that does not belong there.
+    unsigned flags = MDB_APPEND;
+    for (const auto& [key, document] : batch) {
+      if (!put(write.get(), key, document, flags)) put(write.get(), key, document, flags = 0);
+    }
     commit(std::move(write));
   }
 
@@ -123,11 +127,16 @@ class LmdbSession : public Session {
     return parsed(text(value));
   }
 
-  void put(MDB_txn* transaction, std::string_view key, const json& document) const {
+  /// Whether it could be put there: with MDB_APPEND only behind all others.
+  bool put(MDB_txn* transaction, std::string_view key, const json& document,
+           unsigned flags = 0) const {
     const std::string dumped = document.dump();
     MDB_val name = borrowed(key);
     MDB_val value = borrowed(dumped);
-    check(mdb_put(transaction, table_, &name, &value, 0));
+    const int code = mdb_put(transaction, table_, &name, &value, flags);
+    if (code == MDB_KEYEXIST) return false;
+    check(code);
+    return true;
   }
 
   MDB_env* environment_;

@@ -201,6 +201,34 @@ TEST(Codec, ReadsOnePlaceAsItReadsTheWhole) {
   }
 }
 
+/// A place that is in the value, or near one that is.
+json::json_pointer random_place(std::mt19937_64& random, const json& value) {
+  json::json_pointer place;
+  const json* here = &value;
+  while (here->is_structured() && !here->empty() && random() % 4 != 0) {
+    auto child = here->begin();
+    std::advance(child, static_cast<std::ptrdiff_t>(random() % here->size()));
+    place /= here->is_object() ? child.key() : std::to_string(child - here->begin());
+    here = &*child;
+  }
+  if (random() % 8 == 0) place /= random() % 2 == 0 ? "0" : "-";
+  return place;
+}
+
+TEST(Codec, ReadsAnyPlaceOfAnyValueAsItReadsTheWhole) {
+  SCOPED_TRACE("seed " + std::to_string(seed()));
+  std::mt19937_64 random(seed());
+  for (int i = 0; i < 50'000 && !HasFailure(); ++i) {
+    const std::string text = written(random_value(random, 4));
+    const json whole = internal::decode(text, "k");
+    const json::json_pointer at = random_place(random, whole);
+    const json* place = internal::resolve(whole, at);
+    const std::optional<json> found = internal::decode_at(text, "k", at);
+    ASSERT_EQ(found.has_value(), place != nullptr) << text << " at " << at.to_string();
+    EXPECT_TRUE(place == nullptr || internal::identical(*found, *place)) << text;
+  }
+}
+
 TEST(Codec, SaysWhatIsDamagedWhenOnlyAPlaceIsRead) {
   EXPECT_KV_ERROR(internal::decode_at("{\"a\":1", "k", "/a"_json_pointer), ErrorCode::corrupt,
                   "\"k\"");

@@ -21,7 +21,7 @@
 //   scan               one of 1,000 entries, read in order; of 400 of 20 KB     start evenly
 //   set/normal         store a document under a key that is there               all, evenly
 //   set/full           the same, surviving power loss                           all, evenly
-//   set/beside_writer  as set/normal, while another process stores 1,000 a second  1,000
+//   set/beside_writer  as set/normal, beside another process that stores, too   1,000
 //   set_many           one of 1,000 that one transaction stores anew            in order
 //   load               one of a new database: open, fill by thousands, close    in order
 //   mixed/95_5         read (95 %) or store (5 %) one document                  1,000

@@ -157,7 +157,8 @@ def main():
     machine, rows = results.read(options.results)
     if not rows:
         parser.error("no benchmark was measured")
-    print("\n".join(f"{key + ':':<14}{value}" for key, value in machine.items()) + "\n")
+    width = max(map(len, machine)) + 3
+    print("\n".join(f"{key + ':':<{width}}{value}" for key, value in machine.items()) + "\n")
     if options.claims is None:
         for what in ("us", "p99_us", "p99.9_us", "max_us", "heap_kib", "resident_kib"):
             print_table(rows, what)

@@ -33,8 +33,8 @@ void flush_file_system() {
 }
 
 /// A system that needs memory, or one that takes back what was not used for minutes, drops pages of
-/// one database while others are measured. This process has it not open: to close a descriptor of
-/// its files would give up SQLite's locks.
+/// one database while others are measured. Only for one that this process has not open: closing a
+/// descriptor of its files would give up SQLite's locks.
 void read_into_page_cache(const std::string& directory) {
   std::vector<char> buffer(std::size_t{1} << 20U);
   for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {

@@ -18,8 +18,8 @@ std::size_t hot(const Documents& documents) {
   return std::min(scaled(keys), documents.size());
 }
 
-/// Reads that fill a cache, in which a document takes more memory than its text: at least so many
-/// keys, and half of them may be some that were read before.
+/// Reads that fill a cache: twice as many as it would hold of the texts, for some keys come again,
+/// and a large document takes less memory than its text.
 std::size_t to_fill_cache(const Documents& documents) {
   return 2 * cache_bytes() / documents.bytes();
 }

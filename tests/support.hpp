@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -13,6 +14,9 @@
 #include <kvstore/kvstore.hpp>
 
 namespace kvstore::test {
+
+/// How many threads this process has.
+std::ptrdiff_t threads();
 
 /// A directory of its own, removed with all it holds.
 class TempDir {

@@ -478,10 +478,6 @@ TEST_P(Watch, SurvivesThatTheLastSubscriptionEndsTheStoreItHolds) {
 }
 
 TEST_P(Watch, KeepsAThreadOnlyAsLongAsThereIsASubscription) {
-  const auto threads = [] {
-    const std::filesystem::directory_iterator tasks("/proc/self/task");
-    return std::distance(tasks, std::filesystem::directory_iterator());
-  };
   const auto before = threads();
   Subscription first = store_.watch("", told_.callback());
   Subscription second = store_.watch("", told_.callback());

@@ -84,11 +84,11 @@ class LeveldbSession : public Session {
   std::string text_;
 };
 
-/// A block cache, a Bloom filter of 10 bits a key, and with a
-/// bound of the memory also a write buffer of that size, since "larger values increase
-/// performance". Compression as it comes, Snappy: without it, reads of what no cache holds take 10
-/// to 30 % less time, others more. Full durability is `sync`; normal hands the log to the system at
-/// each write. Source: https://github.com/google/leveldb/blob/1.23/doc/index.md, leveldb/options.h.
+/// A block cache, a Bloom filter of 10 bits a key, compression as it comes (Snappy, which costs
+/// reads of what no cache holds some time), and with a bound of the memory also a write buffer of
+/// that size, since "larger values increase performance". Full durability is `sync`; normal hands
+/// the log to the system at each write.
+/// Source: https://github.com/google/leveldb/blob/1.23/doc/index.md, leveldb/options.h.
 class LeveldbDatabase : public Database {
  public:
   LeveldbDatabase(const std::string& directory, const Settings& settings)

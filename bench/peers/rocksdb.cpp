@@ -93,8 +93,8 @@ class RocksdbSession : public Session {
 /// level sizes, a steady write-back, LZ4, a Bloom filter of 10 bits a key. Two of its
 /// recommendations are left at their defaults, because they save memory and slow reads down: blocks
 /// of 16 KiB instead of 4, and index and filter in the block cache, with which get/far at 115 bytes
-/// took several times as long. Full durability is `sync`; normal hands the log to the system at
-/// each write. Source: https://github.com/facebook/rocksdb/wiki/Setup-Options-and-Basic-Tuning
+/// took several times as long. Full durability is `sync`; normal hands the log to the system.
+/// Source: https://github.com/facebook/rocksdb/wiki/Setup-Options-and-Basic-Tuning
 class RocksdbDatabase : public Database {
  public:
   RocksdbDatabase(const std::string& directory, const Settings& settings) {

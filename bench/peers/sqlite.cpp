@@ -14,8 +14,8 @@ namespace {
 /// time (SQLite's busy handler sleeps, a mutex does not), a busy timeout for other processes,
 /// statements prepared once, borrowed parameters, SQLite's own automatic checkpoints. No checksum,
 /// no expiry, no revision, no check of the documents beyond what nlohmann::json does itself. The
-/// table is that of the programs whose files kvstore opens, an ordinary one. Without rowids small
-/// documents would be read 5 to 20 % and stored 10 to 40 % faster; at 2 KB the file would double.
+/// table is an ordinary one, that of the programs whose files kvstore opens; without rowids small
+/// documents would be read and stored faster, but large ones much slower.
 /// Source: https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous
 class SqliteSession : public Session {
  public:

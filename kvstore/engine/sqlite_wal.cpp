@@ -13,9 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int region_bytes = 32768;
-constexpr std::uint32_t header_words = 34;
-
 constexpr milliseconds shortest_hold{20};
 constexpr milliseconds longest_hold{1000};
 
@@ -55,6 +52,7 @@ void forget_interrupt(sqlite3* database) {
 }  // namespace
 
 WalIndex::WalIndex(sqlite3* database) noexcept {
+  constexpr int region_bytes = 32768;
   sqlite3_file* file = file_of(database);
   if (file == nullptr || file->pMethods->iVersion < 2) return;
   void volatile* region = nullptr;
@@ -102,11 +100,11 @@ std::uint32_t WalIndex::page_bytes() const noexcept {
 
 bool WalIndex::may_hold(std::uint32_t page) const noexcept {
   // Behind the header stands the page of each frame, and behind 4,062 of them what finds them.
+  constexpr std::uint32_t header_words = 34;
   constexpr std::uint32_t listed = 4096 - header_words;
-  const std::uint32_t frames = this->frames();
-  if (!mapped() || frames > listed) return true;
-  for (std::uint32_t frame = 0; frame < frames; ++frame) {
-    if (word(header_words + frame) == page) return true;
+  if (!mapped()) return true;
+  for (std::uint32_t frame = backfilled(); frame < frames(); ++frame) {
+    if (frame >= listed || word(header_words + frame) == page) return true;
   }
   return false;
 }

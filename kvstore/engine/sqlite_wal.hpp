@@ -41,9 +41,9 @@ class WalIndex {
   [[nodiscard]] std::uint32_t frames() const noexcept { return word(4); }
   [[nodiscard]] std::uint32_t backfilled() const noexcept { return word(24); }
 
-  /// Whether the log has a page in a state that the file may not have yet; in doubt, yes. The
-  /// answer is of use if the header is the same after it as before. Source:
-  /// https://sqlite.org/walformat.html §2.2.
+  /// Whether the log has a page in a state that the file may not have yet; in doubt, yes. It is an
+  /// answer only if the header is the same after it as before.
+  /// Source: https://sqlite.org/walformat.html §2.2.
   [[nodiscard]] bool may_hold(std::uint32_t page) const noexcept;
 
  private:

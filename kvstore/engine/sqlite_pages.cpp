@@ -148,23 +148,10 @@ bool RecordReader::read_payload(PageKind kind, std::size_t at) {
     if (!rowid) return false;
     rowid_ = static_cast<std::int64_t>(*rowid);
   }
-  const std::uint64_t here = bytes_in_cell(kind, *bytes, file_.usable_bytes());
-  const std::uint64_t needed = here + (here < *bytes ? 4 : 0);
-  if (at + needed > page_.size()) return false;
-  payload_.assign(page_, at, here);
-  return here == *bytes || append_overflow(u32(page_, at + here), *bytes - here);
-}
-
-bool RecordReader::append_overflow(std::uint32_t page, std::size_t bytes) {
-  const std::size_t per_page = file_.usable_bytes() - 4;
-  while (bytes > 0) {
-    if (!file_.read(page, overflow_)) return false;
-    const std::size_t here = std::min(bytes, per_page);
-    payload_.append(overflow_, 4, here);
-    bytes -= here;
-    page = u32(overflow_, 0);
-  }
-  return true;
+  const auto read_page = [&](std::uint32_t number, std::string& page) {
+    return file_.read(number, page);
+  };
+  return engine::read_payload(read_page, file_.usable_bytes(), page_, kind, at, *bytes, payload_);
 }
 
 }  // namespace kvstore::engine

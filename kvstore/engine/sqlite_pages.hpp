@@ -72,14 +72,13 @@ class RecordReader {
   std::optional<Node> node(std::uint32_t number);
   void read_records(const Node& node, OnRecord on_record);
   bool read_payload(PageKind kind, std::size_t at);
-  bool append_overflow(std::uint32_t page, std::size_t bytes);
 
   PageFile file_;
   std::vector<bool> seen_;  ///< By page number.
   bool knows_free_pages_ = true;
   std::size_t unreadable_pages_ = 0, unreadable_records_ = 0;
   std::int64_t rowid_ = 0;
-  std::string page_, overflow_, payload_;
+  std::string page_, payload_;
   std::vector<Value> columns_;
 };
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <bit>
 
@@ -83,6 +84,23 @@ std::uint64_t bytes_in_cell(PageKind kind, std::uint64_t bytes, std::uint64_t us
   const std::uint64_t least = (usable - 12) * 32 / 255 - 23;
   const std::uint64_t here = least + (bytes - least) % (usable - 4);
   return here > most ? least : here;
+}
+
+bool read_payload(ReadPage read_page, std::size_t usable, std::string_view page, PageKind kind,
+                  std::size_t at, std::uint64_t bytes, std::string& payload) {
+  const std::uint64_t here = bytes_in_cell(kind, bytes, usable);
+  const std::uint64_t needed = here + (here < bytes ? 4 : 0);
+  if (at + needed > page.size()) return false;
+  payload.assign(page, at, here);
+  if (here == bytes) return true;
+  std::string overflow;
+  std::uint32_t next = u32(page, at + here);
+  while (payload.size() < bytes) {
+    if (!read_page(next, overflow)) return false;
+    payload.append(overflow, 4, std::min(bytes - payload.size(), std::uint64_t{usable - 4}));
+    next = u32(overflow, 0);
+  }
+  return true;
 }
 
 bool read_columns(std::string_view record, std::vector<Value>& columns) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -49,6 +50,14 @@ std::optional<Node> node_of(std::string_view page, std::size_t header);
 
 /// How many bytes of a record of so many stand in its cell; the rest is on pages of its own.
 std::uint64_t bytes_in_cell(PageKind kind, std::uint64_t bytes, std::uint64_t usable) noexcept;
+
+/// Reads a page, numbered from 1. False: it cannot be had.
+using ReadPage = FunctionRef<bool(std::uint32_t number, std::string& page)>;
+
+/// Puts a record of so many bytes together, whose cell has its first ones at `at` of `page`. False:
+/// it is damaged.
+bool read_payload(ReadPage read_page, std::size_t usable, std::string_view page, PageKind kind,
+                  std::size_t at, std::uint64_t bytes, std::string& payload);
 
 /// The columns of a record; text is borrowed from it. False: it is damaged.
 bool read_columns(std::string_view record, std::vector<Value>& columns);

@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <random>
@@ -8,6 +10,7 @@
 #include <utility>
 
 #include <kvstore/engine/sqlite.hpp>
+#include <kvstore/engine/sqlite_descriptors.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
 #include <kvstore/engine/sqlite_schema.hpp>
 
@@ -32,6 +35,15 @@ class AtRest : public testing::Test {
 
   [[nodiscard]] bool has_log() const { return fs::exists(file_ + "-wal"); }
 
+  /// Whether this process has opened the log, as a connection to the store does.
+  [[nodiscard]] bool log_is_open_here() const {
+    bool open = false;
+    engine::each_descriptor([&](int /*number*/, const fs::path& file) {
+      open = open || file.native() == file_ + "-wal";
+    });
+    return open;
+  }
+
   /// What another process does while the store is open here.
   void elsewhere(const std::string& sql) const {
     const std::string script = "import sqlite3\ndb = sqlite3.connect('" + file_ +
@@ -54,7 +66,6 @@ TEST_F(AtRest, IsReadWithoutAnyFileBesideIt) {
   EXPECT_EQ(store.get_text("other"), "2");
   EXPECT_TRUE(store.contains("k"));
   EXPECT_EQ(store.entry("k")->value, "old");
-  EXPECT_GT(store.stats().file_bytes, 0U);
   const auto begin = fs::directory_iterator(dir_.path());
   EXPECT_EQ(std::distance(begin, fs::directory_iterator()), 1);
 }
@@ -216,7 +227,7 @@ TEST_F(AtRest, IsNotAFileWithALogThatIsEmpty) {
 TEST_F(AtRest, IsNotAFileThatSqliteTakesForAnotherThanACurrentStore) {
   const std::string sound = bytes_of(file_);
   const std::string page = sound.substr(0, engine::usual_page_bytes);
-  ASSERT_TRUE(engine::is_current_store(page, sound.size()));
+  ASSERT_TRUE(engine::shape_of_current_store(page, sound.size()).has_value());
   std::minstd_rand random(static_cast<unsigned>(seed()));
   int taken = 0;
   int refused = 0;
@@ -225,7 +236,7 @@ TEST_F(AtRest, IsNotAFileThatSqliteTakesForAnotherThanACurrentStore) {
     for (auto changes = random() % 3 + 1; changes > 0; --changes) {
       bytes[random() % page.size()] = static_cast<char>(random());
     }
-    if (!engine::is_current_store(bytes.substr(0, page.size()), bytes.size())) {
+    if (!engine::shape_of_current_store(bytes.substr(0, page.size()), bytes.size())) {
       ++refused;
       continue;
     }
@@ -246,7 +257,8 @@ TEST_F(AtRest, IsNotAFirstPageThatEndsEarly) {
   const std::string file = bytes_of(file_);
   const std::string page = file.substr(0, engine::usual_page_bytes);
   for (std::size_t length = 0; length < page.size(); ++length) {
-    EXPECT_FALSE(engine::is_current_store(page.substr(0, length), file.size())) << length;
+    const auto shape = engine::shape_of_current_store(page.substr(0, length), file.size());
+    EXPECT_FALSE(shape.has_value()) << length;
   }
 }
 
@@ -256,43 +268,229 @@ TEST_F(AtRest, IsNotAFileThatWasCutOff) {
   EXPECT_KV_ERROR(KVStore(file_), ErrorCode::corrupt, "store.db");
 }
 
+/// A store that another process has open, and has written.
+class Held : public AtRest {
+ protected:
+  Held() {
+    KVStore(file_).transaction([](Transaction& tx) {
+      for (int i = 0; i < 1'000; ++i) tx.set("many/" + std::to_string(1'000 + i), i);
+    });
+    EXPECT_EQ(holder_.line(), "ready");
+    tell("set other 3");
+  }
+
+  void tell(const std::string& order) {
+    holder_.write_line(order);
+    ASSERT_EQ(holder_.line(), "done");
+  }
+
+  void end_holder() {
+    holder_.close_input();
+    ASSERT_EQ(holder_.wait(), 0);
+  }
+
+  /// Moves the log into the file, all of it. Returns what SQLite says: busy, frames, frames moved.
+  std::string move_log(const std::string& how) const {
+    return Outside(file_).rows("PRAGMA wal_checkpoint(" + how + ")").at(0);
+  }
+
+  Process holder_{worker({"obey", file_})};
+};
+
+TEST_F(Held, IsReadWithoutTheLogOfWhichAllIsInTheFile) {
+  for (const std::string how : {"PASSIVE", "RESTART", "TRUNCATE"}) {
+    SCOPED_TRACE(how);
+    tell("set k " + json(how).dump());
+    ASSERT_EQ(move_log(how).substr(0, 2), "0|");
+    const KVStore store(file_);
+    EXPECT_EQ(store.get("k"), how);
+    EXPECT_EQ(store.get("many/1500"), 500);
+    EXPECT_EQ(store.get("nobody"), std::nullopt);
+    EXPECT_FALSE(log_is_open_here());
+  }
+}
+
+TEST_F(Held, IsReadWithoutTheLogWhereThatHasOtherPages) {
+  move_log("TRUNCATE");
+  tell("set k 1");
+  const KVStore store(file_);
+  EXPECT_EQ(store.get("many/1999"), 999);
+  EXPECT_FALSE(log_is_open_here());
+  EXPECT_EQ(store.get("k"), 1);
+  EXPECT_TRUE(log_is_open_here());
+}
+
+TEST_F(Held, ShowsWhatIsInTheLogAlone) {
+  tell("set k 1");
+  EXPECT_EQ(KVStore(file_).get("k"), 1);
+}
+
+TEST_F(Held, ShowsWhatTheOtherProcessHasCommittedSinceItWasRead) {
+  move_log("TRUNCATE");
+  const KVStore store(file_);
+  EXPECT_EQ(store.get("k"), "old");
+  tell("set k 1");
+  EXPECT_EQ(store.get("k"), 1);
+}
+
+TEST_F(Held, ShowsWhatWasMovedIntoTheFileSinceItWasRead) {
+  move_log("TRUNCATE");
+  const KVStore store(file_);
+  EXPECT_EQ(store.get("k"), "old");
+  tell("set k 1");
+  move_log("RESTART");
+  tell("set k 2");
+  move_log("TRUNCATE");
+  EXPECT_EQ(store.get("k"), 2);
+  EXPECT_FALSE(log_is_open_here());
+}
+
+/// Where the roots of its trees were, there may be leaves of them then.
+TEST_F(AtRest, IsReadWhereItsTreesAreAfterTheyHaveMoved) {
+  for (int others = 1; others <= 12; ++others) {
+    SCOPED_TRACE(others);
+    const std::string file = dir_.file("moved" + std::to_string(others));
+    Outside holder(file);
+    for (int i = 0; i < others; ++i) {
+      holder.run("CREATE TABLE kv_" + std::to_string(i) + "(x)");
+    }
+    holder.run(std::string(older_table));
+    KVStore(file).transaction([](Transaction& tx) {
+      for (int i = 0; i < 2'000; ++i) tx.set("many/" + std::to_string(1'000 + i), i);
+    });
+    holder.run("SELECT count(*) FROM kv");  // opens the log
+    const KVStore store(file);
+    EXPECT_EQ(store.get("many/1500"), 500);
+    for (int i = 0; i < others; ++i) holder.run("DROP TABLE kv_" + std::to_string(i));
+    holder.run("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+    EXPECT_EQ(store.get("many/1500"), 500);
+    EXPECT_EQ(store.get("many/2999"), 1'999);
+  }
+}
+
+TEST_F(Held, IsOpenedWhileItsLogIsBeingMoved) {
+  move_log("TRUNCATE");
+  Process mover(worker({"move", file_}));
+  ASSERT_EQ(mover.line(), "ready");
+  EXPECT_EQ(KVStore(file_).get("k"), "old");
+  const KVStore store(file_);
+  EXPECT_EQ(store.get("k"), "old");
+  EXPECT_TRUE(log_is_open_here());
+}
+
+/// As a checkpoint leaves it that was killed: what it was writing is in the log still.
+TEST_F(Held, DoesNotReadPagesThatWereHalfMovedIntoTheFile) {
+  move_log("TRUNCATE");
+  const std::string before = bytes_of(file_);
+  tell("set k 1");
+  move_log("PASSIVE");
+  const std::string after = bytes_of(file_);
+  tell("set k 2");
+  ASSERT_EQ(before.size(), after.size());
+  const auto change = std::ranges::mismatch(before, after).in1 - before.begin();
+  const auto page = change / engine::usual_page_bytes;
+  ASSERT_GT(page, 0);
+  std::string output;
+  const std::string script = "with open('" + file_ + "', 'r+b') as file:\n    file.seek(" +
+                             std::to_string(page * engine::usual_page_bytes) +
+                             ")\n    file.write(b'?' * 4096)\n";
+  ASSERT_EQ(run_program({"python3", "-c", script}, &output), 0) << output;
+  EXPECT_EQ(KVStore(file_).get("k"), 2);
+}
+
+TEST_F(Held, LetsTheLogBeMovedWhileItIsOpen) {
+  move_log("TRUNCATE");
+  const KVStore store(file_);
+  EXPECT_EQ(store.get("k"), "old");
+  tell("set k 1");
+  EXPECT_EQ(move_log("TRUNCATE"), "0|0|0");
+}
+
+TEST_F(Held, KeepsItsLogWhenItIsClosedHere) {
+  move_log("TRUNCATE");
+  { EXPECT_EQ(KVStore(file_).get("k"), "old"); }
+  EXPECT_TRUE(has_log());
+  tell("set k 1");
+  EXPECT_EQ(KVStore(file_).get("k"), 1);
+}
+
+TEST_F(Held, HasItsLogMovedByWhoeverClosesItLast) {
+  move_log("TRUNCATE");
+  {
+    const KVStore store(file_);
+    EXPECT_EQ(store.get("k"), "old");
+    tell("set k 1");
+    end_holder();
+    EXPECT_TRUE(has_log());
+  }
+  EXPECT_FALSE(has_log());
+  EXPECT_EQ(KVStore(file_).get("k"), 1);
+}
+
+TEST_F(Held, IsWhatAKilledHolderLeft) {
+  move_log("TRUNCATE");
+  tell("set k 1");
+  holder_.kill_now();
+  holder_.wait();
+  EXPECT_EQ(KVStore(file_).get("k"), 1);
+  EXPECT_FALSE(has_log());
+}
+
 /// A process stores numbers in passing: it opens the file, commits, moves the log into the file and
 /// closes. A read that starts after it has announced a number must see it, whenever the store was
 /// opened that is read.
-TEST_F(AtRest, IsNeverOlderThanWhatAnotherProcessHasAnnounced) {
-  constexpr std::size_t keys = 16;
-  constexpr std::size_t reads = 3 * keys;
-  const auto duration = std::chrono::milliseconds(long_run() ? 30'000 : 2'000);
-  {
+class NeverOlder : public AtRest {
+ protected:
+  static constexpr std::size_t keys = 16;
+
+  NeverOlder() {
     KVStore store(file_);
     for (std::size_t key = 0; key < keys; ++key) store.set(std::to_string(key), 0);
   }
-  const Announcements announced(dir_.file("announced"), keys);
-  Process writer(worker({"announce-in-passing", file_, dir_.file("announced")}));
-  ASSERT_EQ(writer.line(), "ready");
-  std::uint64_t stores = 0;
-  std::uint64_t rested = 0;
-  std::uint64_t disturbed = 0;
-  std::uint64_t stale = 0;
-  const auto end = std::chrono::steady_clock::now() + duration;
-  for (; std::chrono::steady_clock::now() < end; ++stores) {
-    const KVStore store(file_, {.busy_timeout = Duration(20'000)});
-    const bool at_rest = !has_log();
-    for (std::size_t read = 0; read < reads; ++read) {
-      const std::size_t key = read % keys;
-      const std::int64_t at_least = announced.of(key);
-      const auto value = store.get(std::to_string(key));
-      if (!value || value->get<std::int64_t>() < at_least) ++stale;
+
+  /// `rests`: whether a store that is open is still read at rest.
+  void expect_never_older(const std::function<bool()>& rests) const {
+    constexpr std::size_t reads = 3 * keys;
+    const auto duration = std::chrono::milliseconds(long_run() ? 30'000 : 2'000);
+    const Announcements announced(dir_.file("announced"), keys);
+    Process writer(worker({"announce-in-passing", file_, dir_.file("announced")}));
+    ASSERT_EQ(writer.line(), "ready");
+    std::uint64_t stores = 0;
+    std::uint64_t rested = 0;
+    std::uint64_t disturbed = 0;
+    std::uint64_t stale = 0;
+    const auto end = std::chrono::steady_clock::now() + duration;
+    for (; std::chrono::steady_clock::now() < end; ++stores) {
+      const KVStore store(file_, {.busy_timeout = Duration(20'000)});
+      const bool at_rest = rests();
+      for (std::size_t read = 0; read < reads; ++read) {
+        const std::size_t key = read % keys;
+        const std::int64_t at_least = announced.of(key);
+        const auto value = store.get(std::to_string(key));
+        if (!value || value->get<std::int64_t>() < at_least) ++stale;
+      }
+      if (at_rest) ++(rests() ? rested : disturbed);
     }
-    if (at_rest) ++(has_log() ? disturbed : rested);
+    writer.kill_now();
+    writer.wait();
+    std::cout << stores << " stores, " << rested + disturbed << " of them at rest, " << disturbed
+              << " not to the end; " << announced.largest() << " numbers\n";
+    EXPECT_EQ(stale, 0U);
+    EXPECT_GT(disturbed, 0U);
+    EXPECT_TRUE(KVStore(file_).check().ok());
   }
-  writer.kill_now();
-  writer.wait();
-  std::cout << stores << " stores, " << rested + disturbed << " of them at rest, " << disturbed
-            << " not to the end; " << announced.largest() << " numbers\n";
-  EXPECT_EQ(stale, 0U);
-  EXPECT_GT(disturbed, 0U);
-  EXPECT_TRUE(KVStore(file_).check().ok());
+};
+
+TEST_F(NeverOlder, IsAStoreAtRestThanWhatAnotherProcessHasAnnounced) {
+  expect_never_older([&] { return !has_log(); });
+}
+
+TEST_F(NeverOlder, IsAStoreThatIsHeldThanWhatAnotherProcessHasAnnounced) {
+  Process holder(worker({"obey", file_}));
+  ASSERT_EQ(holder.line(), "ready");
+  holder.write_line("set other 3");
+  ASSERT_EQ(holder.line(), "done");
+  expect_never_older([&] { return !log_is_open_here(); });
 }
 
 }  // namespace

@@ -175,30 +175,61 @@ void leave_open(const Arguments& arguments) {
   std::_Exit(0);
 }
 
-/// Holds the locks of a connection that makes the index of a log anew, until its input ends.
+/// The index of a log, on which connections hold locks.
 /// Source: https://sqlite.org/walformat.html §2.3.
-void recover(const Arguments& arguments) {
-  const std::string index = arguments[0] + "-shm";
-  const int descriptor = open(index.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  const auto lock = [&](short type, off_t first, off_t count) {
+class LogIndex {
+ public:
+  explicit LogIndex(const std::string& file)
+      : path_(file + "-shm"), descriptor_(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    constexpr off_t in_use = 128;
+    lock(F_RDLCK, in_use, 1);
+  }
+  ~LogIndex() noexcept { close(descriptor_); }
+  LogIndex(const LogIndex&) = delete;
+  LogIndex& operator=(const LogIndex&) = delete;
+  LogIndex(LogIndex&&) = delete;
+  LogIndex& operator=(LogIndex&&) = delete;
+
+  void lock(short type, off_t first, off_t count) const {
     struct flock range {};
     range.l_type = type;
     range.l_whence = SEEK_SET;
     range.l_start = first;
     range.l_len = count;
-    if (fcntl(descriptor, F_SETLK, &range) != 0) throw std::runtime_error("cannot lock " + index);
-  };
-  constexpr off_t write_to_recover = 120;
-  constexpr off_t in_use = 128;
-  constexpr off_t bytes = 32768;
-  lock(F_RDLCK, in_use, 1);
-  lock(F_WRLCK, write_to_recover, 3);
-  if (ftruncate(descriptor, 0) != 0 || ftruncate(descriptor, bytes) != 0) {
-    throw std::runtime_error("cannot empty " + index);
+    if (fcntl(descriptor_, F_SETLK, &range) != 0) throw std::runtime_error("cannot lock " + path_);
   }
+
+  void empty() const {
+    constexpr off_t bytes = 32768;
+    if (ftruncate(descriptor_, 0) != 0 || ftruncate(descriptor_, bytes) != 0) {
+      throw std::runtime_error("cannot empty " + path_);
+    }
+  }
+
+ private:
+  std::string path_;
+  int descriptor_;
+};
+
+/// Holds the locks of a connection that makes the index of a log anew, until its input ends.
+void recover(const Arguments& arguments) {
+  constexpr off_t write_to_recover = 120;
+  const LogIndex index(arguments[0]);
+  index.lock(F_WRLCK, write_to_recover, 3);
+  index.empty();
   say("ready");
   wait_for_end_of_input();
-  close(descriptor);
+}
+
+/// Holds the locks of a connection that moves a log into the file, until its input ends.
+void move(const Arguments& arguments) {
+  constexpr off_t checkpoint = 121;
+  constexpr off_t read_the_file_alone = 123;
+  const LogIndex index(arguments[0]);
+  index.lock(F_WRLCK, checkpoint, 1);
+  index.lock(F_WRLCK, read_the_file_alone, 1);
+  say("ready");
+  wait_for_end_of_input();
 }
 
 /// Stores numbers that grow under 0, 1, …, and announces each in FILE2 when it was acknowledged.
@@ -333,6 +364,7 @@ int main(int count, char** words) {
       {"pin", pin},
       {"leave-open", leave_open},
       {"recover", recover},
+      {"move", move},
       {"announce", announce},
       {"announce-in-passing", announce_in_passing},
       {"obey", obey},

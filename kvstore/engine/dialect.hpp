@@ -4,6 +4,10 @@
 
 namespace kvstore::engine {
 
+/// The statement that reads one entry. An engine may answer it by other means than running it.
+inline constexpr std::string_view find_entry =
+    "SELECT value, updated_at, expires_at, revision, checksum FROM kv WHERE key = $1";
+
 /// What must be said differently to different engines; everything else is in the store's
 /// statements.
 struct Dialect {

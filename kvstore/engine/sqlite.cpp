@@ -145,10 +145,12 @@ class FileEngine final : public Engine {
   }
 
   ~FileEngine() noexcept override {
-    resting_.reset();
     try {
       // Others who closed before could not move their log into the file: our lock was there.
-      if (rested_ && !live_ && file_.may_have_log()) wake();
+      if (resting_ != nullptr && file_.may_have_log() && resting_->lock_out_others()) {
+        resting_.reset();
+        wake();
+      }
     } catch (...) {  // NOLINT(bugprone-empty-catch): it waits for whoever opens the store next
     }
   }
@@ -160,13 +162,12 @@ class FileEngine final : public Engine {
   std::unique_ptr<Connection> connect(Access role) override {
     const std::lock_guard lock(mutex_);
     if (immutable_) return std::make_unique<ImmutableConnection>(file_, options_);
-    if (resting_ && role == Access::read_row) {
-      RestingFile file = *std::exchange(resting_, std::nullopt);
-      return std::make_unique<RestingConnection>(std::move(file), name(), options_.busy_timeout,
-                                                 [this] {
-                                                   const std::lock_guard waking(mutex_);
-                                                   return open_live();
-                                                 });
+    if (resting_ != nullptr && !lent_ && role == Access::read_row) {
+      lent_ = true;
+      return std::make_unique<RestingConnection>(resting_, name(), options_.busy_timeout, [this] {
+        const std::lock_guard waking(mutex_);
+        return open_live();
+      });
     }
     std::shared_ptr<sqlite3> database = open_live();
     if (role == Access::write) {
@@ -294,8 +295,7 @@ class FileEngine final : public Engine {
       return nullptr;
     }
     if (file_.known() && !options_.read_only) resting_ = RestingFile::find(file_);
-    rested_ = resting_.has_value();
-    if (rested_) return nullptr;
+    if (resting_ != nullptr) return nullptr;
     std::shared_ptr<sqlite3> database = file_.open(options_, true);
     const Recognised found = recognise_first(database.get());
     if (options_.read_only) {
@@ -375,12 +375,12 @@ class FileEngine final : public Engine {
   Options options_;
   DatabaseFile file_;
   bool immutable_ = false;
-  bool rested_ = false;  ///< The store was opened as one at rest.
   WalIndex index_;
   std::atomic<bool> live_{false};                ///< `index_` is mapped.
   std::atomic<std::uint64_t> copied_bytes_{0};   ///< Of the file when its log was last copied.
   std::mutex mutex_;                             ///< Guards what `connect` and `tidy` change.
-  std::optional<RestingFile> resting_;           ///< For whoever reads before anybody writes.
+  std::shared_ptr<RestingFile> resting_;         ///< Until the store is live.
+  bool lent_ = false;                            ///< `resting_`, to the one who may use it.
   std::optional<GuardedCheckpoint> checkpoint_;  ///< Closed after all other connections.
   std::shared_ptr<sqlite3> anchor_;              ///< Keeps `index_` mapped.
   std::shared_ptr<sqlite3> first_;               ///< Opened already, for whoever connects first.

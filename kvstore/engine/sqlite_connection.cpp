@@ -60,12 +60,13 @@ bool is_full(int code, int cause) noexcept {
 
 SqliteConnection::SqliteConnection(std::shared_ptr<sqlite3> database, std::string name,
                                    std::chrono::milliseconds busy_timeout)
-    : database_(std::move(database)),
-      name_(std::move(name)),
-      busy_timeout_(busy_timeout),
-      patience_(busy_timeout) {
+    : SqliteConnection(std::move(name), busy_timeout) {
+  database_ = std::move(database);
   install_hooks();
 }
+
+SqliteConnection::SqliteConnection(std::string name, std::chrono::milliseconds busy_timeout)
+    : name_(std::move(name)), busy_timeout_(busy_timeout), patience_(busy_timeout) {}
 
 void SqliteConnection::replace_handle(std::shared_ptr<sqlite3> database) {
   end_read();

@@ -40,6 +40,9 @@ class SqliteConnection : public Connection {
   [[nodiscard]] std::uint32_t committed_frames() const noexcept { return committed_frames_; }
 
  protected:
+  /// Without a handle: nothing is to be called before it is replaced, but `state`.
+  SqliteConnection(std::string name, std::chrono::milliseconds busy_timeout);
+
   void replace_handle(std::shared_ptr<sqlite3> database);
 
  private:

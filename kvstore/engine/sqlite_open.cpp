@@ -27,6 +27,10 @@ void refuse_missing_parent(const fs::path& parent, const std::string& name) {
                                         in_quotes(parent.native()) + "; create it");
 }
 
+bool may_be_there(const std::string& path) noexcept {
+  return access(path.c_str(), F_OK) == 0 || errno != ENOENT;
+}
+
 [[noreturn]] void refuse(const std::string& name, const std::string& why) {
   throw Error(ErrorCode::not_a_store,
               name + " is not a store: " + why + "; it was left as it is, choose another path");
@@ -249,10 +253,11 @@ bool DatabaseFile::is_in_place() const noexcept {
 }
 
 bool DatabaseFile::may_have_log() const noexcept {
-  const auto may_be_there = [](const std::string& path) {
-    return access(path.c_str(), F_OK) == 0 || errno != ENOENT;
-  };
-  return may_be_there(log_) || may_be_there(journal_);
+  return may_be_there(log_);
+}
+
+bool DatabaseFile::may_have_journal() const noexcept {
+  return may_be_there(journal_);
 }
 
 bool DatabaseFile::may_write() const noexcept {

@@ -59,8 +59,9 @@ class DatabaseFile {
   /// Whether the path leads to the file that is known.
   [[nodiscard]] bool is_in_place() const noexcept;
 
-  /// Whether a -wal or -journal file lies beside it, even an empty one; in doubt, yes.
+  /// Whether a -wal file lies beside it, even an empty one, or a -journal file; in doubt, yes.
   [[nodiscard]] bool may_have_log() const noexcept;
+  [[nodiscard]] bool may_have_journal() const noexcept;
 
   /// Whether the system lets this process write the file, and make others beside it.
   [[nodiscard]] bool may_write() const noexcept;

@@ -1,92 +1,129 @@
-#include <cstdint>
+#include <string>
 #include <utility>
 #include <variant>
-#include <vector>
 
+#include <kvstore/engine/dialect.hpp>
+#include <kvstore/engine/sqlite_lookup.hpp>
 #include <kvstore/engine/sqlite_rest.hpp>
-#include <kvstore/engine/sqlite_schema.hpp>
 
 namespace kvstore::engine {
-namespace {
 
-/// A row that outlives its statement's next step.
-class KeptRow {
+/// Sees to it that nobody moves the log into the file, or makes the log's index anew, as long as it
+/// exists. Source: https://sqlite.org/walformat.html §2.3.4, WAL_READ_LOCK(0).
+class RestingFile::LogUntouched {
  public:
-  explicit KeptRow(Row row) : values_(row.begin(), row.end()) {
-    std::size_t bytes = 0;
-    for (const Value& value : row) bytes += text_in(value).size();
-    texts_.reserve(bytes);  // views of it are to stay
-    for (Value& value : values_) {
-      if (!std::holds_alternative<std::string_view>(value)) continue;
-      const std::size_t at = texts_.size();
-      texts_ += text_in(value);
-      value = std::string_view(texts_).substr(at);
+  explicit LogUntouched(sqlite3_file* file) noexcept
+      : file_(file),
+        locked_(file->pMethods->xShmLock(file, read_lock, 1, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) ==
+                SQLITE_OK) {}
+  ~LogUntouched() noexcept {
+    if (locked_) {
+      file_->pMethods->xShmLock(file_, read_lock, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
     }
   }
-  KeptRow(const KeptRow&) = delete;
-  KeptRow& operator=(const KeptRow&) = delete;
-  KeptRow(KeptRow&&) = delete;
-  KeptRow& operator=(KeptRow&&) = delete;
-  ~KeptRow() = default;
+  LogUntouched(const LogUntouched&) = delete;
+  LogUntouched& operator=(const LogUntouched&) = delete;
+  LogUntouched(LogUntouched&&) = delete;
+  LogUntouched& operator=(LogUntouched&&) = delete;
 
-  [[nodiscard]] Row row() const noexcept { return values_; }
+  /// False: somebody does so just now.
+  [[nodiscard]] bool locked() const noexcept { return locked_; }
 
  private:
-  static std::string_view text_in(const Value& value) noexcept {
-    const auto* text = std::get_if<std::string_view>(&value);
-    return text == nullptr ? std::string_view() : *text;
-  }
+  static constexpr int read_lock = 3;
 
-  std::vector<Value> values_;
-  std::string texts_;
+  sqlite3_file* file_;
+  bool locked_;
 };
 
-}  // namespace
-
-std::optional<RestingFile> RestingFile::find(const DatabaseFile& file) {
-  if (file.may_have_log() || !file.may_write()) return std::nullopt;
-  RestingFile found(file, file.open_immutable());
-  file.refuse_other_file();
-  sqlite3_file* open = file_of(found.database_.get());
-  // Closing gives the lock back.
+std::shared_ptr<RestingFile> RestingFile::find(const DatabaseFile& file) {
+  if (!file.may_write()) return nullptr;
+  auto found = std::make_shared<RestingFile>(file);
+  sqlite3_file* open = found->file_.get();
   if (open == nullptr || open->pMethods->xLock(open, SQLITE_LOCK_SHARED) != SQLITE_OK ||
-      !holds_current_store(*open) || !found.still_rests()) {
-    return std::nullopt;
+      !found->recognise()) {
+    return nullptr;
   }
   return found;
 }
 
-RestingConnection::RestingConnection(RestingFile file, std::string name,
+/// Runs `body`, which reads pages. Returns whether it succeeded, and they were what was committed.
+bool RestingFile::reliably(FunctionRef<bool()> body) const {
+  if (!index_.mapped()) return body() && has_no_log();
+  const LogUntouched lock(file_.get());
+  return lock.locked() && index_.sound() && body();
+}
+
+/// In this order: a log is missing also where the path does not lead to the file any more.
+bool RestingFile::has_no_log() const noexcept {
+  return !place_.may_have_log() && !place_.may_have_journal() && place_.is_in_place();
+}
+
+bool RestingFile::recognise() {
+  constexpr int with_shared_memory = 2;
+  sqlite3_file* file = file_.get();
+  if (place_.may_have_log()) {
+    if (file->pMethods->iVersion >= with_shared_memory) index_ = WalIndex(file);
+    if (!index_.mapped() || place_.may_have_journal() || !place_.is_in_place()) return false;
+  }
+  return reliably([&] {
+    sqlite3_int64 bytes = 0;
+    if (!read_page(1, first_page_) || file->pMethods->xFileSize(file, &bytes) != SQLITE_OK) {
+      return false;
+    }
+    const auto shape = shape_of_current_store(first_page_, static_cast<std::uint64_t>(bytes));
+    shape_ = shape.value_or(StoreShape());
+    return shape.has_value();
+  });
+}
+
+bool RestingFile::read_page(std::uint32_t number, std::string& page) const {
+  if (number == 0 || (index_.mapped() && index_.may_hold(number))) return false;
+  page.resize(usual_page_bytes);
+  const sqlite3_int64 offset = (sqlite3_int64{number} - 1) * usual_page_bytes;
+  sqlite3_file* file = file_.get();
+  return file->pMethods->xRead(file, page.data(), usual_page_bytes, offset) == SQLITE_OK;
+}
+
+bool RestingFile::read(std::string_view key, OnRow on_row) {
+  constexpr std::size_t columns = 6;  // of the table; the first is the key
+  LookedUp outcome = LookedUp::doubtful;
+  FoundRow row;
+  const auto read = [&](std::uint32_t number, std::string& page) {
+    return read_page(number, page);
+  };
+  const bool known = reliably([&] {
+    std::string first_page;
+    if (!read_page(1, first_page) || first_page != first_page_) return false;
+    outcome = look_up(read, shape_, key, row);
+    return outcome != LookedUp::doubtful;
+  });
+  if (!known) return false;
+  row.columns.resize(columns);
+  if (outcome == LookedUp::found) on_row(Row(row.columns).subspan(1));
+  return true;
+}
+
+bool RestingFile::lock_out_others() noexcept {
+  sqlite3_file* file = file_.get();
+  return file->pMethods->xLock(file, SQLITE_LOCK_EXCLUSIVE) == SQLITE_OK;
+}
+
+RestingConnection::RestingConnection(std::shared_ptr<RestingFile> file, std::string name,
                                      std::chrono::milliseconds busy_timeout, Open open)
-    : SqliteConnection(file.share(), std::move(name), busy_timeout),
+    : SqliteConnection(std::move(name), busy_timeout),
       file_(std::move(file)),
       open_(std::move(open)) {}
 
 std::int64_t RestingConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
-  // To open the store takes as long as some 60 reads without the cache of documents take longer.
-  constexpr int most_statements = 60;
-  if (file_ && ++statements_ <= most_statements && run_at_rest(sql, parameters, on_row)) return 0;
+  // To open the store takes as long as some 30 reads without the cache of documents take longer.
+  constexpr int most_reads = 30;
+  if (file_ != nullptr && sql == find_entry && ++reads_ <= most_reads &&
+      file_->read(std::get<std::string_view>(parameters[0]), on_row)) {
+    return 0;
+  }
   wake();
   return SqliteConnection::run(sql, parameters, on_row);
-}
-
-/// What was read is handed out when it is known to be what was committed. Returns whether it was;
-/// if not, there is more than one row, or something was in the way.
-bool RestingConnection::run_at_rest(std::string_view sql, Row parameters, OnRow on_row) {
-  std::optional<KeptRow> kept;
-  bool single = true;
-  try {
-    SqliteConnection::run(sql, parameters, [&](Row row) {
-      single = !kept;
-      if (single) kept.emplace(row);
-      return single;
-    });
-  } catch (const Error&) {
-    return false;  // it may be for a page that somebody was writing
-  }
-  if (!single || !file_->still_rests()) return false;
-  if (kept) on_row(kept->row());
-  return true;
 }
 
 void RestingConnection::run_many(std::string_view sql, NextRow next_row, OnResult on_result) {
@@ -100,13 +137,17 @@ void RestingConnection::begin(Access access, std::chrono::milliseconds patience)
 }
 
 bool RestingConnection::keep_reading() noexcept {
-  return !file_ && SqliteConnection::keep_reading();
+  return file_ == nullptr && SqliteConnection::keep_reading();
+}
+
+void RestingConnection::rollback() noexcept {
+  if (file_ == nullptr) SqliteConnection::rollback();
 }
 
 /// The lock is held until the store's own connections hold theirs: nobody can take the file out of
 /// WAL mode in between.
 void RestingConnection::wake() {
-  if (!file_) return;
+  if (file_ == nullptr) return;
   replace_handle(open_());
   file_.reset();
 }

@@ -4,69 +4,83 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
+#include <string_view>
 
 #include <kvstore/engine/sqlite_connection.hpp>
 #include <kvstore/engine/sqlite_handle.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
+#include <kvstore/engine/sqlite_schema.hpp>
+#include <kvstore/engine/sqlite_vfs_file.hpp>
+#include <kvstore/engine/sqlite_wal.hpp>
 
 namespace kvstore::engine {
 
-/// A store's file with no log beside it: all that was ever committed is in the file.
+/// A store's file whose entries are read without a connection: what was committed of them is in the
+/// file, and in no log. Used by one thread at a time.
 ///
-/// The first connection in WAL mode makes the log and its index, and the last one to close removes
-/// them; that is half of what it takes to open a store, read an entry and close. This one makes
-/// none. It holds the lock that every open connection holds. Under it nobody else can write the
-/// file but from a log, and nobody can remove a log: as long as there is none, the file is the one
-/// that was locked.
+/// To open a store takes much longer than to read an entry: SQLite makes the log and its index, or
+/// reads them, and then reads the schema. A short program needs none of that. This object holds the
+/// lock that every connection holds, under which nobody else can write the file but from a log, and
+/// nobody can remove a log. So as long as there is none, the file is what was committed. Where
+/// somebody else has the store open there is one; then it takes the lock of those who read the file
+/// alone for each entry, under which nothing is moved into the file, and believes the pages of
+/// which the log has no newer state.
 /// Source: https://sqlite.org/walformat.html §2.3 and https://sqlite.org/lockingv3.html §3.
 class RestingFile {
  public:
-  /// Absent: the file is not at rest, or its first page does not tell that it is a current store,
-  /// or this process could not make a log for it. Throws: io, when it is not the one that is known,
-  /// and what opening a file throws.
-  static std::optional<RestingFile> find(const DatabaseFile& file);
+  /// Absent: there is a log and nobody who keeps its index, or it has another first page, or that
+  /// does not tell that this is a current store, or the path leads to another file, or this process
+  /// could not make a log for it.
+  static std::shared_ptr<RestingFile> find(const DatabaseFile& file);
 
-  /// Whether all that was read so far was what was committed. In this order: a log is missing also
-  /// where the path does not lead to the file any more.
-  [[nodiscard]] bool still_rests() const noexcept {
-    return !file_->may_have_log() && file_->is_in_place();
-  }
+  explicit RestingFile(const DatabaseFile& file) : place_(file), file_(file.path()) {}
 
-  [[nodiscard]] std::shared_ptr<sqlite3> share() const noexcept { return database_; }
+  /// Hands out what the statement `find_entry` reads, when it is known to be what was committed.
+  /// Returns whether it is known.
+  bool read(std::string_view key, OnRow on_row);
+
+  /// Whether nobody else has the file open, nor can open it as long as this object exists.
+  [[nodiscard]] bool lock_out_others() noexcept;
 
  private:
-  RestingFile(const DatabaseFile& file, Database database)
-      : file_(&file), database_(std::move(database)) {}
+  class LogUntouched;
 
-  const DatabaseFile* file_;
-  std::shared_ptr<sqlite3> database_;
+  bool recognise();
+  bool reliably(FunctionRef<bool()> body) const;
+  [[nodiscard]] bool has_no_log() const noexcept;
+  bool read_page(std::uint32_t number, std::string& page) const;
+
+  const DatabaseFile& place_;
+  VfsFile file_;
+  WalIndex index_;          ///< Mapped where there is a log.
+  std::string first_page_;  ///< When the store was recognised.
+  StoreShape shape_;
 };
 
-/// Reads single rows of a file at rest. It turns into a connection to the open store when there is
-/// a log, and for whatever takes longer: more rows, more moments, more than a few statements.
+/// Reads single entries of a file at rest. It turns into a connection to the open store where that
+/// does not do, and for all else.
 class RestingConnection final : public SqliteConnection {
  public:
   /// Opens a connection to the store, which has read when it is given out.
   using Open = std::function<std::shared_ptr<sqlite3>()>;
 
-  RestingConnection(RestingFile file, std::string name, std::chrono::milliseconds busy_timeout,
-                    Open open);
+  RestingConnection(std::shared_ptr<RestingFile> file, std::string name,
+                    std::chrono::milliseconds busy_timeout, Open open);
 
   using SqliteConnection::run;
   std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
   void run_many(std::string_view sql, NextRow next_row, OnResult on_result) override;
   void begin(Access access, std::chrono::milliseconds patience) override;
   bool keep_reading() noexcept override;
+  void rollback() noexcept override;
 
  private:
-  bool run_at_rest(std::string_view sql, Row parameters, OnRow on_row);
   void wake();
 
-  std::optional<RestingFile> file_;
+  std::shared_ptr<RestingFile> file_;
   Open open_;
-  int statements_ = 0;
+  int reads_ = 0;
 };
 
 }  // namespace kvstore::engine

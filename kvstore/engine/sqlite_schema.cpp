@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -380,44 +381,58 @@ void create_missing(sqlite3* database, const std::string& name) {
 
 }  // namespace
 
-bool is_current_store(std::string_view first_page, std::uint64_t file_bytes) {
-  constexpr std::size_t sql = 4;  // of the columns of the schema
+std::optional<StoreShape> shape_of_current_store(std::string_view first_page,
+                                                 std::uint64_t file_bytes) {
+  enum Column : std::size_t { type, object, of_table, root, sql, all };
   constexpr std::size_t reserved = 20;
   constexpr std::size_t pages = 28;
   if (!has_usual_header(first_page) ||
       std::uint64_t{u32(first_page, pages)} * usual_page_bytes > file_bytes ||
       !is_current(facts_of(first_page)))
-    return false;
+    return std::nullopt;
   const std::optional<Node> node = node_of(first_page, file_header);
-  if (!node || node->kind != PageKind::table_leaf || node->damaged) return false;
-  const std::size_t usable = first_page.size() - static_cast<unsigned char>(first_page[reserved]);
+  if (!node || node->kind != PageKind::table_leaf || node->damaged) return std::nullopt;
+  StoreShape shape{.file_bytes = file_bytes};
+  shape.usable_bytes = first_page.size() - static_cast<unsigned char>(first_page[reserved]);
   Completeness found;
   std::vector<Value> columns;
   for (std::size_t at : node->cells) {
     const std::optional<std::uint64_t> bytes = varint(first_page, at);
-    if (!bytes || !varint(first_page, at)) return false;  // the second is the rowid
-    if (*bytes > first_page.size() - at || bytes_in_cell(node->kind, *bytes, usable) != *bytes ||
-        !read_columns(first_page.substr(at, *bytes), columns) || columns.size() <= sql) {
-      return false;
+    if (!bytes || !varint(first_page, at)) return std::nullopt;  // the second is the rowid
+    if (*bytes > first_page.size() - at ||
+        bytes_in_cell(node->kind, *bytes, shape.usable_bytes) != *bytes ||
+        !read_columns(first_page.substr(at, *bytes), columns) || columns.size() < all) {
+      return std::nullopt;
     }
     const auto* text = std::get_if<std::string_view>(&columns[sql]);
-    if (text != nullptr && !found.take(*text)) return false;
+    if (text != nullptr && !found.take(*text)) return std::nullopt;
+    const auto* page = std::get_if<std::int64_t>(&columns[root]);
+    if (page == nullptr || *page < 2 || *page > std::numeric_limits<std::uint32_t>::max()) continue;
+    const auto number = static_cast<std::uint32_t>(*page);
+    if (columns[object] == Value("kv")) shape.table = number;
+    if (columns[object] == Value("sqlite_autoindex_kv_1")) shape.keys = number;
   }
-  return found.all();
-}
-
-bool holds_current_store(sqlite3_file& file) {
-  std::array<char, usual_page_bytes> page{};
-  sqlite3_int64 bytes = 0;
-  return file.pMethods->xRead(&file, page.data(), usual_page_bytes, 0) == SQLITE_OK &&
-         file.pMethods->xFileSize(&file, &bytes) == SQLITE_OK &&
-         is_current_store({page.data(), page.size()}, static_cast<std::uint64_t>(bytes));
+  if (!found.all() || shape.table == 0 || shape.keys == 0) return std::nullopt;
+  return shape;
 }
 
 Schema examine_schema(sqlite3* database, const std::string& name) {
   return is_complete(database, name) ? Schema::current
                                      : examine(read_contents(database, name), name);
 }
+
+namespace {
+
+/// Of a file whose first page nobody is writing.
+bool holds_current_store(sqlite3_file& file) {
+  std::array<char, usual_page_bytes> page{};
+  sqlite3_int64 bytes = 0;
+  return file.pMethods->xRead(&file, page.data(), usual_page_bytes, 0) == SQLITE_OK &&
+         file.pMethods->xFileSize(&file, &bytes) == SQLITE_OK &&
+         shape_of_current_store({page.data(), page.size()}, static_cast<std::uint64_t>(bytes));
+}
+
+}  // namespace
 
 Recognised recognise(sqlite3* database, const std::string& name) {
   // SQLite reads the schema here, which it needs for any statement, and before that the log's

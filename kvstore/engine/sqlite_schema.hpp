@@ -2,7 +2,9 @@
 
 #include <sqlite3.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,14 +52,19 @@ Recognised recognise(sqlite3* database, const std::string& name);
 
 inline constexpr int usual_page_bytes = 4096;
 
-/// Whether the first page of a file tells that it is a current store in WAL mode, with pages of the
-/// usual size, all of which are in the file. That is much cheaper than to ask, for SQLite reads the
-/// whole schema before it answers anything, and the triggers are long. In doubt, no. The page is
-/// the newest: there is no log.
-bool is_current_store(std::string_view first_page, std::uint64_t file_bytes);
+/// Where the entries of a store are in its file.
+struct StoreShape {
+  std::uint32_t table = 0, keys = 0;  ///< The roots of the table and of the index of its keys.
+  std::size_t usable_bytes = 0;       ///< Of each page.
+  std::uint64_t file_bytes = 0;
+};
 
-/// The same of a file whose first page nobody is writing.
-bool holds_current_store(sqlite3_file& file);
+/// What the first page of a file tells of a current store in WAL mode, with pages of the usual
+/// size, all of which are in the file. That is much cheaper than to ask, for SQLite reads the whole
+/// schema before it answers anything, and the triggers are long. Absent: it is none, or may be
+/// none. The page is the newest: the log has no other.
+std::optional<StoreShape> shape_of_current_store(std::string_view first_page,
+                                                 std::uint64_t file_bytes);
 
 /// Makes the schema current in one transaction; looks again under the write lock.
 void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience);

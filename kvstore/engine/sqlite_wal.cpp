@@ -51,9 +51,10 @@ void forget_interrupt(sqlite3* database) {
 
 }  // namespace
 
-WalIndex::WalIndex(sqlite3* database) noexcept {
+WalIndex::WalIndex(sqlite3* database) noexcept : WalIndex(file_of(database)) {}
+
+WalIndex::WalIndex(sqlite3_file* file) noexcept {
   constexpr int region_bytes = 32768;
-  sqlite3_file* file = file_of(database);
   if (file == nullptr || file->pMethods->iVersion < 2) return;
   void volatile* region = nullptr;
   const int code = file->pMethods->xShmMap(file, 0, region_bytes, 0, &region);
@@ -73,6 +74,24 @@ Mark WalIndex::header() const noexcept {
   for (std::size_t i = 0; i < mark.words.size(); ++i) mark.words[i] = word(i);
   mark.known = true;
   return mark;
+}
+
+bool WalIndex::sound() const noexcept {
+  constexpr std::uint32_t version = 3007000;
+  constexpr std::size_t sums = 10;
+  const Mark first = header();
+  const std::size_t words = first.words.size();
+  for (std::size_t i = 0; i < words; ++i) {
+    if (first.words[i] != word(words + i)) return false;
+  }
+  std::uint32_t a = 0;
+  std::uint32_t b = 0;
+  for (std::size_t i = 0; i < sums; i += 2) {
+    a += first.words[i] + b;
+    b += first.words[i + 1] + a;
+  }
+  return first.known && first.words[0] == version && first.words[sums] == a &&
+         first.words[sums + 1] == b;
 }
 
 bool WalIndex::one_commit(const Mark& before, const Mark& after, std::uint32_t frames) noexcept {

@@ -20,11 +20,19 @@ class WalIndex {
   /// any connection of this process to the same file is open.
   explicit WalIndex(sqlite3* database) noexcept;
 
+  /// The same of a file without a connection, as long as that is open. What is there may be of a
+  /// crash; where nobody has made an index yet, none is mapped.
+  explicit WalIndex(sqlite3_file* file) noexcept;
+
   [[nodiscard]] bool mapped() const noexcept { return words_ != nullptr; }
 
   /// The first copy of the header, which a writer brings up to date last: a commit that anybody can
   /// see is in it. Not known where nothing is mapped.
   [[nodiscard]] Mark header() const noexcept;
+
+  /// Whether the header is whole, as SQLite tells; else it is to be made anew, or is being written.
+  /// Source: https://sqlite.org/walformat.html §2.1.
+  [[nodiscard]] bool sound() const noexcept;
 
   /// Whether exactly one commit, which left this many frames in the log, lies between two headers.
   static bool one_commit(const Mark& before, const Mark& after, std::uint32_t frames) noexcept;

@@ -2,14 +2,15 @@
 
 #include <string_view>
 
+#include <kvstore/engine/dialect.hpp>
+
 namespace kvstore::internal {
 
 /// Every SQL text of the store, by what it does. Parameters are numbered in the order in which they
 /// first appear. An entry is expired when `expires_at BETWEEN '' AND now`: what is not text, as an
 /// outside program may leave there, never expires.
 struct Statements {
-  std::string_view find =
-      "SELECT value, updated_at, expires_at, revision, checksum FROM kv WHERE key = $1";
+  std::string_view find = engine::find_entry;
 
   std::string_view page =
       "SELECT key, value, updated_at, expires_at, revision, checksum FROM kv "

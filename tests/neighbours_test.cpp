@@ -18,7 +18,7 @@ class Neighbours : public testing::Test {
     own_.run("CREATE TABLE t(x)");
   }
 
-  /// Looks for the first time: later the connections are counted twenty times a second only.
+  /// Looks for the first time: later the connections are counted five times a second only.
   [[nodiscard]] bool any() const { return engine::Neighbours(file_).any(own_connections); }
 
   TempDir dir_;

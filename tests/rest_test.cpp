@@ -38,9 +38,8 @@ class AtRest : public testing::Test {
   /// Whether this process has opened the log, as a connection to the store does.
   [[nodiscard]] bool log_is_open_here() const {
     bool open = false;
-    engine::each_descriptor([&](int /*number*/, const fs::path& file) {
-      open = open || file.native() == file_ + "-wal";
-    });
+    engine::each_descriptor(
+        [&](int /*number*/, std::string_view file) { open = open || file == file_ + "-wal"; });
     return open;
   }
 

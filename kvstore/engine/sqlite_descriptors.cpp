@@ -1,11 +1,13 @@
 #include <dirent.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
+#include <climits>
+#include <cstddef>
 #include <memory>
-#include <string>
 #include <string_view>
-#include <system_error>
 
 #include <kvstore/engine/sqlite_descriptors.hpp>
 
@@ -25,7 +27,7 @@ int number_of(std::string_view name) noexcept {
 
 }  // namespace
 
-bool each_descriptor(FunctionRef<void(int, const std::filesystem::path&)> take) {
+bool each_descriptor(FunctionRef<void(int, std::string_view)> take) {
   // Not directory_iterator: that of libstdc++ 12 ends the program when it finds no memory.
   const std::unique_ptr<DIR, CloseDirectory> directory(opendir("/proc/self/fd"));
   if (directory == nullptr) return false;
@@ -35,10 +37,11 @@ bool each_descriptor(FunctionRef<void(int, const std::filesystem::path&)> take) 
     if (entry == nullptr) return errno == 0;
     const int number = number_of(entry->d_name);
     if (number < 0) continue;
-    std::error_code closed;
-    const auto file =
-        std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(number), closed);
-    if (!closed) take(number, file);
+    std::array<char, PATH_MAX> file;
+    const ssize_t length =
+        readlinkat(dirfd(directory.get()), entry->d_name, file.data(), file.size());
+    // Negative: it was closed.
+    if (length >= 0) take(number, {file.data(), static_cast<std::size_t>(length)});
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <filesystem>
+#include <string_view>
 
 #include <kvstore/engine/function_ref.hpp>
 
@@ -11,6 +11,6 @@ namespace kvstore::engine {
 /// listed here, or not all of them.
 ///
 /// Compare the paths, do not ask for the status of a descriptor: that could wait for a server.
-bool each_descriptor(FunctionRef<void(int, const std::filesystem::path&)> take);
+bool each_descriptor(FunctionRef<void(int, std::string_view)> take);
 
 }  // namespace kvstore::engine

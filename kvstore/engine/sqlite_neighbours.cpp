@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 #include <kvstore/engine/sqlite_descriptors.hpp>
@@ -16,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 bool Neighbours::any(std::size_t own) {
   // A program can have thousands of descriptors.
-  constexpr std::chrono::milliseconds most_often{50};
+  constexpr std::chrono::milliseconds most_often{200};
   constexpr int share = 20;
   const auto started = Clock::now();
   if (started >= look_again_) {
@@ -36,18 +37,20 @@ bool Neighbours::any(std::size_t own) {
 }
 
 void Neighbours::look_at_descriptors(std::size_t own) {
-  namespace fs = std::filesystem;
   index_descriptor_ = -1;
-  std::error_code failure;
-  const fs::path log = fs::canonical(log_, failure);
-  if (failure) return;
-  const fs::path index = fs::canonical(index_, failure);
-  if (failure) return;
+  if (canonical_.empty()) {
+    std::error_code failure;
+    canonical_ = std::filesystem::canonical(path_, failure).native();
+    if (failure) return;
+  }
+  const auto is = [&](std::string_view file, std::string_view suffix) {
+    return file.ends_with(suffix) && file.substr(0, file.size() - suffix.size()) == canonical_;
+  };
   std::size_t connections = 0;
   int index_descriptor = -1;
-  const bool all = each_descriptor([&](int number, const fs::path& file) {
-    if (file == log) ++connections;
-    if (file == index) index_descriptor = number;
+  const bool all = each_descriptor([&](int number, std::string_view file) {
+    if (is(file, "-wal")) ++connections;
+    if (is(file, "-shm")) index_descriptor = number;
   });
   if (!all) return;
   others_here_ = connections > own;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <string>
+#include <utility>
 
 namespace kvstore::engine {
 
@@ -16,16 +17,17 @@ namespace kvstore::engine {
 class Neighbours {
  public:
   /// `path`: of the database.
-  explicit Neighbours(const std::string& path) : log_(path + "-wal"), index_(path + "-shm") {}
+  explicit Neighbours(std::string path) : path_(std::move(path)) {}
 
   /// `own`: how many connections the store itself has. In doubt there is somebody. Those of this
-  /// process are counted anew twenty times a second.
+  /// process are counted anew five times a second.
   bool any(std::size_t own);
 
  private:
   void look_at_descriptors(std::size_t own);
 
-  std::string log_, index_;
+  std::string path_;
+  std::string canonical_{};    ///< As links to descriptors tell it; empty: not known yet.
   bool others_here_ = false;   ///< In this process.
   int index_descriptor_ = -1;  ///< SQLite's; absent: -1.
   std::chrono::steady_clock::time_point look_again_{};

@@ -17,8 +17,8 @@ int descriptor_of(const std::filesystem::path& file) {
   std::error_code failure;
   const std::filesystem::path real = std::filesystem::canonical(file, failure);
   if (failure) return found;
-  each_descriptor([&](int number, const std::filesystem::path& path) {
-    if (path == real && (fcntl(number, F_GETFL) & O_PATH) == 0) found = number;
+  each_descriptor([&](int number, std::string_view path) {
+    if (path == real.native() && (fcntl(number, F_GETFL) & O_PATH) == 0) found = number;
   });
   return found;
 }

@@ -35,16 +35,21 @@ int bind(sqlite3_stmt* statement, int index, const Value& value) {
   return sqlite3_bind_null(statement, index);
 }
 
+/// Over the column's value, because each function for columns takes care of threads anew.
 Value column(sqlite3_stmt* statement, int index) {
-  switch (sqlite3_column_type(statement, index)) {
+  sqlite3_value* value = sqlite3_column_value(statement, index);
+  switch (sqlite3_value_type(value)) {
     case SQLITE_NULL:
       return std::monostate();
     case SQLITE_INTEGER:
-      return std::int64_t{sqlite3_column_int64(statement, index)};
+      return std::int64_t{sqlite3_value_int64(value)};
     case SQLITE_FLOAT:
-      return sqlite3_column_double(statement, index);
-    case SQLITE_TEXT:
-      return column_text(statement, index);
+      return sqlite3_value_double(value);
+    case SQLITE_TEXT: {
+      const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
+      if (text == nullptr) return std::string_view();
+      return std::string_view(text, static_cast<std::size_t>(sqlite3_value_bytes(value)));
+    }
     default:
       return Stranger();
   }
@@ -121,8 +126,8 @@ void SqliteConnection::step_all(sqlite3_stmt* statement, Row parameters, OnRow o
     const int code = sqlite3_step(statement);
     if (code == SQLITE_DONE) return;
     if (code != SQLITE_ROW) fail(code);
-    columns_.clear();
-    for (int i = 0; i < count; ++i) columns_.push_back(column(statement, i));
+    columns_.resize(static_cast<std::size_t>(count));
+    for (int i = 0; i < count; ++i) columns_[static_cast<std::size_t>(i)] = column(statement, i);
     if (!on_row(columns_)) return;
   }
 }

@@ -32,10 +32,10 @@ class Scanner {
     return value;
   }
 
-  void literal(std::string_view any_of) noexcept { ok_ = skip(any_of) && ok_; }
+  void literal(char c) noexcept { ok_ = skip(c) && ok_; }
 
-  bool skip(std::string_view any_of) noexcept {
-    if (rest_.empty() || any_of.find(rest_[0]) == std::string_view::npos) return false;
+  bool skip(char c) noexcept {
+    if (!rest_.starts_with(c)) return false;
     rest_.remove_prefix(1);
     return true;
   }
@@ -54,11 +54,11 @@ class Scanner {
 
   /// How far a time is ahead of UTC, at most 14 hours. Nothing, or a `Z`: it is UTC.
   minutes offset() noexcept {
-    if (skip("Z")) return {};
-    const bool behind = skip("-");
-    if (!behind && !skip("+")) return {};
+    if (skip('Z')) return {};
+    const bool behind = skip('-');
+    if (!behind && !skip('+')) return {};
     const int h = number(2);
-    literal(":");
+    literal(':');
     const int min = number(2);
     if (h > 14 || min > 59) ok_ = false;
     const minutes ahead = hours(h) + minutes(min);
@@ -102,17 +102,17 @@ Time latest_time() noexcept {
 std::optional<Time> parse_timestamp(std::string_view text) noexcept {
   Scanner scanner(text);
   const int y = scanner.number(4);
-  scanner.literal("-");
+  scanner.literal('-');
   const int m = scanner.number(2);
-  scanner.literal("-");
+  scanner.literal('-');
   const int d = scanner.number(2);
-  scanner.literal(" T");
+  if (!scanner.skip('T')) scanner.literal(' ');
   const int h = scanner.number(2);
-  scanner.literal(":");
+  scanner.literal(':');
   const int min = scanner.number(2);
-  const bool has_seconds = scanner.skip(":");
+  const bool has_seconds = scanner.skip(':');
   const int s = has_seconds ? scanner.number(2) : 0;
-  const int ms = has_seconds && scanner.skip(".") ? scanner.fraction() : 0;
+  const int ms = has_seconds && scanner.skip('.') ? scanner.fraction() : 0;
   const minutes offset = scanner.offset();
   const year_month_day date{year(y), month(static_cast<unsigned>(m)),
                             day(static_cast<unsigned>(d))};

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -18,6 +19,7 @@
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "documents.hpp"
@@ -91,9 +93,11 @@ void write(const Peer& peer, const std::string& directory, const Documents& docu
   Picks picks = Picks::even(std::min(std::size_t{1'000}, documents.size()));
   Replacements replacements(documents);
   ready("open");
-  while (wanted(1)) {
-    session->set(Documents::key(picks.next()), replacements.next());
-  }
+  const auto start = std::chrono::steady_clock::now();
+  std::size_t stored = 0;
+  for (; wanted(1); ++stored) session->set(Documents::key(picks.next()), replacements.next());
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  ready(std::to_string(static_cast<double>(stored) / took.count()));
 }
 
 std::size_t heap_bytes() {
@@ -133,11 +137,11 @@ Companion::Companion(const std::string& verb, const Peer& peer, const std::strin
   process_ = spawn({"kvstore-bench", std::string(flag), verb, peer.name, directory,
                     std::to_string(data.bytes), std::to_string(data.entries)},
                    its_input, its_output);
-  pipe_ = input;
+  input_ = input;
+  output_ = output;
   close(its_input);
   close(its_output);
-  answer_ = line_from(output);
-  close(output);
+  answer_ = line_from(output_);
   if (!answer_.empty()) return;
   end();
   throw std::runtime_error("the other process failed");
@@ -147,8 +151,14 @@ Companion::~Companion() noexcept {
   end();
 }
 
+std::string Companion::finish() {
+  close(std::exchange(input_, -1));
+  return line_from(output_);
+}
+
 void Companion::end() noexcept {
-  close(pipe_);
+  if (input_ >= 0) close(input_);
+  close(output_);
   waitpid(process_, nullptr, 0);
 }
 

@@ -14,7 +14,8 @@ namespace bench {
 /// do with a database.
 ///
 ///   hold    has it open, and has read one entry
-///   write   stores one of the first 1,000 entries, a thousand times a second
+///   write   stores one of the first 1,000 entries, a thousand times a second if it gets to it, and
+///           says in the end how often a second it did
 ///   memory  opens it and says how many bytes that took: of the heap, and of resident memory
 ///
 /// It goes on until this object is gone.
@@ -32,11 +33,15 @@ class Companion {
   /// What it said when it was ready.
   [[nodiscard]] const std::string& answer() const noexcept { return answer_; }
 
+  /// Tells it to go. Returns what it said then; empty: nothing.
+  std::string finish();
+
  private:
   void end() noexcept;
 
   pid_t process_ = -1;
-  int pipe_ = -1;  ///< To its standard input, whose end tells it to go.
+  int input_ = -1;  ///< Whose end tells it to go.
+  int output_ = -1;
   std::string answer_;
 };
 

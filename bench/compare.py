@@ -160,7 +160,8 @@ def main():
     width = max(map(len, machine)) + 3
     print("\n".join(f"{key + ':':<{width}}{value}" for key, value in machine.items()) + "\n")
     if options.claims is None:
-        for what in ("us", "p99_us", "p99.9_us", "max_us", "heap_kib", "resident_kib"):
+        for what in ("us", "p99_us", "p99.9_us", "max_us", "others_per_second", "heap_kib",
+                     "resident_kib"):
             print_table(rows, what)
         return 0
     return 0 if print_claims(claims, rows) else 1

@@ -29,22 +29,28 @@ void open_while_held(State& state, const Peer& peer, const Data& data) {
   open_get_close(state, peer, data);
 }
 
+/// Who keeps the other process from writing is fast himself.
+void note_writes_of(Companion& other, State& state) {
+  state.counters["others_per_second"] = std::stod(other.finish());
+}
+
 void get_beside_writer(State& state, const Peer& peer, const Data& data, const std::string& row) {
   const Documents& documents = Documents::of(data);
   const std::string directory = database_to_write(peer, documents, row);
-  const Companion other("write", peer, directory, data);
+  Companion other("write", peer, directory, data);
   const auto database = peer.open(directory, {.cache_bytes = cache_bytes()});
   const auto session = database->session();
   const std::size_t keys = std::min(std::size_t{1'000}, documents.size());
   Picks picks = Picks::even(keys);
   repeat(state, 2 * keys,
          [&] { benchmark::DoNotOptimize(session->get(Documents::key(picks.next()))); });
+  note_writes_of(other, state);
 }
 
 void set_beside_writer(State& state, const Peer& peer, const Data& data, const std::string& row) {
   const Documents& documents = Documents::of(data);
   const std::string directory = database_to_write(peer, documents, row);
-  const Companion other("write", peer, directory, data);
+  Companion other("write", peer, directory, data);
   const auto database =
       peer.open(directory, {.durability = Durability::normal, .cache_bytes = cache_bytes()});
   const auto session = database->session();
@@ -56,6 +62,7 @@ void set_beside_writer(State& state, const Peer& peer, const Data& data, const s
       session->set(Documents::key(picks.next()), replacements.next());
     }
   });
+  note_writes_of(other, state);
 }
 
 void register_processes_of(const Peer& peer, std::size_t bytes) {

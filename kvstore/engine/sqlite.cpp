@@ -163,11 +163,13 @@ class FileEngine final : public Engine {
     const std::lock_guard lock(mutex_);
     if (immutable_) return std::make_unique<ImmutableConnection>(file_, options_);
     if (resting_ != nullptr && !lent_ && role == Access::read_row) {
+      auto connection =
+          std::make_unique<RestingConnection>(resting_, name(), options_.busy_timeout, [this] {
+            const std::lock_guard waking(mutex_);
+            return open_live();
+          });
       lent_ = true;
-      return std::make_unique<RestingConnection>(resting_, name(), options_.busy_timeout, [this] {
-        const std::lock_guard waking(mutex_);
-        return open_live();
-      });
+      return connection;
     }
     std::shared_ptr<sqlite3> database = open_live();
     if (role == Access::write) {
@@ -346,7 +348,9 @@ class FileEngine final : public Engine {
 
   /// A connection has a log, and the lock that keeps others from removing it, once it has read in
   /// WAL mode.
-  void read_once(sqlite3* database) const { execute(database, "SELECT 1 FROM kv_floor", name()); }
+  void read_once(sqlite3* database) const {
+    execute(database, "SELECT 1 FROM sqlite_master", name());
+  }
 
   /// Closing a file that turns out to be somebody else's must neither move its log into it, nor
   /// leave one there.

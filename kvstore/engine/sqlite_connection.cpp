@@ -1,5 +1,6 @@
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include <kvstore/engine/sqlite_connection.hpp>
@@ -35,7 +36,9 @@ int bind(sqlite3_stmt* statement, int index, const Value& value) {
   return sqlite3_bind_null(statement, index);
 }
 
-/// Over the column's value, because each function for columns takes care of threads anew.
+/// Over the column's value, because each function for columns takes care of threads anew. There is
+/// only one at a time: else what it points to might change.
+/// Source: https://sqlite.org/c3ref/column_blob.html, "unprotected sqlite3_value".
 Value column(sqlite3_stmt* statement, int index) {
   sqlite3_value* value = sqlite3_column_value(statement, index);
   switch (sqlite3_value_type(value)) {
@@ -47,7 +50,7 @@ Value column(sqlite3_stmt* statement, int index) {
       return sqlite3_value_double(value);
     case SQLITE_TEXT: {
       const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
-      if (text == nullptr) return std::string_view();
+      if (text == nullptr) throw std::bad_alloc();
       return std::string_view(text, static_cast<std::size_t>(sqlite3_value_bytes(value)));
     }
     default:

@@ -15,13 +15,9 @@ namespace {
 /// SQLite.
 constexpr int deepest = 20;
 
-bool is_leaf(const Node& node) noexcept {
-  return node.kind == PageKind::index_leaf || node.kind == PageKind::table_leaf;
-}
-
 /// Behind the pointer to its child, of a cell that has one.
 std::size_t content_of(const Node& node, std::size_t cell) noexcept {
-  return is_leaf(node) ? cell : cell + 4;
+  return node.leaf() ? cell : cell + 4;
 }
 
 /// The page that a search goes on with which has come to this cell, or behind the last.
@@ -39,7 +35,7 @@ struct TableCell {
 
 TableCell table_cell(std::string_view page, const Node& node, std::size_t cell) noexcept {
   TableCell found{.record = content_of(node, cell)};
-  if (is_leaf(node)) found.bytes = varint(page, found.record).value_or(0);
+  if (node.leaf()) found.bytes = varint(page, found.record).value_or(0);
   found.rowid = static_cast<std::int64_t>(varint(page, found.record).value_or(0));
   return found;
 }
@@ -105,7 +101,7 @@ LookedUp Search::rowid_of(std::string_view key) {
         high = middle;
       }
     }
-    if (is_leaf(*found)) return LookedUp::absent;
+    if (found->leaf()) return LookedUp::absent;
     number = child(page_, *found, low);
   }
   return LookedUp::doubtful;
@@ -119,7 +115,7 @@ LookedUp Search::row() {
     if (!found) return LookedUp::doubtful;
     const auto cell = std::ranges::partition_point(
         found->cells, [&](std::size_t at) { return table_cell(page_, *found, at).rowid < rowid_; });
-    if (!is_leaf(*found)) {
+    if (!found->leaf()) {
       number = child(page_, *found, static_cast<std::size_t>(cell - found->cells.begin()));
       continue;
     }

@@ -110,7 +110,7 @@ bool RecordReader::walk(Tree tree, std::uint32_t root, OnRecord on_record) {
     }
     if (!found || found->damaged) ++unreadable_pages_;
     if (!found) continue;
-    if (found->kind == PageKind::index_interior || found->kind == PageKind::table_interior) {
+    if (!found->leaf()) {
       for (const std::size_t cell : found->cells) pages.push_back(u32(page_, cell));
       pages.push_back(u32(page_, found->header + 8));
     }

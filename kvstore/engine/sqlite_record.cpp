@@ -61,8 +61,7 @@ std::optional<Node> node_of(std::string_view page, std::size_t header) {
   const auto kind = static_cast<unsigned char>(page[header]);
   if (kind != 2 && kind != 5 && kind != 10 && kind != 13) return std::nullopt;
   node.kind = PageKind{kind};
-  const bool leaf = node.kind == PageKind::index_leaf || node.kind == PageKind::table_leaf;
-  const std::size_t pointers = header + (leaf ? 8 : 12);
+  const std::size_t pointers = header + (node.leaf() ? 8 : 12);
   if (pointers > page.size()) return std::nullopt;
   const std::size_t cells = u16(page, header + 3);
   for (std::size_t i = 0; i < cells; ++i) {

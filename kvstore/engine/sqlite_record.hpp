@@ -39,6 +39,10 @@ struct Node {
   std::vector<std::size_t> cells{};  ///< Offsets of the cells.
   bool damaged = false;              ///< Some of its cells are out of bounds.
 
+  [[nodiscard]] bool leaf() const noexcept {
+    return kind == PageKind::index_leaf || kind == PageKind::table_leaf;
+  }
+
   [[nodiscard]] Tree tree() const noexcept {
     return kind == PageKind::table_interior || kind == PageKind::table_leaf ? Tree::table
                                                                             : Tree::index;

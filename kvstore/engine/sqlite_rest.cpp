@@ -8,29 +8,33 @@
 
 namespace kvstore::engine {
 
-/// Sees to it that nobody moves the log into the file, or makes the log's index anew, as long as it
-/// exists. Source: https://sqlite.org/walformat.html §2.3.4, WAL_READ_LOCK(0).
-class RestingFile::LogUntouched {
+/// Sees to it that nobody moves the log into the file as long as it exists. The log itself may
+/// grow, and start anew once all of it is in the file.
+///
+/// It does not keep a connection from making the log's index anew: that happens only while the
+/// header of the index is not sound, and puts the same there again. Source:
+/// https://sqlite.org/walformat.html §2.3, WAL_READ_LOCK(0).
+class RestingFile::FileUntouched {
  public:
-  explicit LogUntouched(sqlite3_file* file) noexcept
+  explicit FileUntouched(sqlite3_file* file) noexcept
       : file_(file),
-        locked_(file->pMethods->xShmLock(file, read_lock, 1, SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) ==
-                SQLITE_OK) {}
-  ~LogUntouched() noexcept {
+        locked_(file->pMethods->xShmLock(file, read_lock_0, 1,
+                                         SQLITE_SHM_LOCK | SQLITE_SHM_SHARED) == SQLITE_OK) {}
+  ~FileUntouched() noexcept {
     if (locked_) {
-      file_->pMethods->xShmLock(file_, read_lock, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
+      file_->pMethods->xShmLock(file_, read_lock_0, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_SHARED);
     }
   }
-  LogUntouched(const LogUntouched&) = delete;
-  LogUntouched& operator=(const LogUntouched&) = delete;
-  LogUntouched(LogUntouched&&) = delete;
-  LogUntouched& operator=(LogUntouched&&) = delete;
+  FileUntouched(const FileUntouched&) = delete;
+  FileUntouched& operator=(const FileUntouched&) = delete;
+  FileUntouched(FileUntouched&&) = delete;
+  FileUntouched& operator=(FileUntouched&&) = delete;
 
   /// False: somebody does so just now.
   [[nodiscard]] bool locked() const noexcept { return locked_; }
 
  private:
-  static constexpr int read_lock = 3;
+  static constexpr int read_lock_0 = 3;
 
   sqlite3_file* file_;
   bool locked_;
@@ -38,7 +42,7 @@ class RestingFile::LogUntouched {
 
 std::shared_ptr<RestingFile> RestingFile::find(const DatabaseFile& file) {
   if (!file.may_write()) return nullptr;
-  auto found = std::make_shared<RestingFile>(file);
+  auto found = std::make_shared<RestingFile>(Found(), file);
   sqlite3_file* open = found->file_.get();
   if (open == nullptr || open->pMethods->xLock(open, SQLITE_LOCK_SHARED) != SQLITE_OK ||
       !found->recognise()) {
@@ -50,7 +54,7 @@ std::shared_ptr<RestingFile> RestingFile::find(const DatabaseFile& file) {
 /// Runs `body`, which reads pages. Returns whether it succeeded, and they were what was committed.
 bool RestingFile::reliably(FunctionRef<bool()> body) const {
   if (!index_.mapped()) return body() && has_no_log();
-  const LogUntouched lock(file_.get());
+  const FileUntouched lock(file_.get());
   return lock.locked() && index_.sound() && body();
 }
 
@@ -60,10 +64,9 @@ bool RestingFile::has_no_log() const noexcept {
 }
 
 bool RestingFile::recognise() {
-  constexpr int with_shared_memory = 2;
   sqlite3_file* file = file_.get();
   if (place_.may_have_log()) {
-    if (file->pMethods->iVersion >= with_shared_memory) index_ = WalIndex(file);
+    index_ = WalIndex(file);
     if (!index_.mapped() || place_.may_have_journal() || !place_.is_in_place()) return false;
   }
   return reliably([&] {
@@ -116,7 +119,8 @@ RestingConnection::RestingConnection(std::shared_ptr<RestingFile> file, std::str
       open_(std::move(open)) {}
 
 std::int64_t RestingConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
-  // To open the store takes as long as some 30 reads without the cache of documents take longer.
+  // To open the store costs what some 30 of these reads cost more than reads of the open store,
+  // which has a cache of documents.
   constexpr int most_reads = 30;
   if (file_ != nullptr && sql == find_entry && ++reads_ <= most_reads &&
       file_->read(std::get<std::string_view>(parameters[0]), on_row)) {

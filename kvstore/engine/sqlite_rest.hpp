@@ -16,8 +16,8 @@
 
 namespace kvstore::engine {
 
-/// A store's file whose entries are read without a connection: what was committed of them is in the
-/// file, and in no log. Used by one thread at a time.
+/// A store's file whose entries are read without a connection, as long as what was committed of
+/// them is in the file. Used by one thread at a time.
 ///
 /// To open a store takes much longer than to read an entry: SQLite makes the log and its index, or
 /// reads them, and then reads the schema. A short program needs none of that. This object holds the
@@ -28,13 +28,18 @@ namespace kvstore::engine {
 /// which the log has no newer state.
 /// Source: https://sqlite.org/walformat.html §2.3 and https://sqlite.org/lockingv3.html §3.
 class RestingFile {
+  /// Only `find` makes one.
+  struct Found {
+    explicit Found() = default;
+  };
+
  public:
   /// Absent: there is a log and nobody who keeps its index, or it has another first page, or that
   /// does not tell that this is a current store, or the path leads to another file, or this process
   /// could not make a log for it.
   static std::shared_ptr<RestingFile> find(const DatabaseFile& file);
 
-  explicit RestingFile(const DatabaseFile& file) : place_(file), file_(file.path()) {}
+  RestingFile(Found /*by*/, const DatabaseFile& file) : place_(file), file_(file.path()) {}
 
   /// Hands out what the statement `find_entry` reads, when it is known to be what was committed.
   /// Returns whether it is known.
@@ -44,7 +49,7 @@ class RestingFile {
   [[nodiscard]] bool lock_out_others() noexcept;
 
  private:
-  class LogUntouched;
+  class FileUntouched;
 
   bool recognise();
   bool reliably(FunctionRef<bool()> body) const;
@@ -58,8 +63,8 @@ class RestingFile {
   StoreShape shape_;
 };
 
-/// Reads single entries of a file at rest. It turns into a connection to the open store where that
-/// does not do, and for all else.
+/// Reads single entries of the file of a store alone. It turns into a connection to the open store
+/// where that does not do, and for all else.
 class RestingConnection final : public SqliteConnection {
  public:
   /// Opens a connection to the store, which has read when it is given out.

@@ -290,6 +290,15 @@ Contents read_contents(sqlite3* database, const std::string& name) {
   return contents;
 }
 
+/// Of a file whose first page nobody is writing.
+bool holds_current_store(sqlite3_file& file) {
+  std::array<char, usual_page_bytes> page{};
+  sqlite3_int64 bytes = 0;
+  return file.pMethods->xRead(&file, page.data(), usual_page_bytes, 0) == SQLITE_OK &&
+         file.pMethods->xFileSize(&file, &bytes) == SQLITE_OK &&
+         shape_of_current_store({page.data(), page.size()}, static_cast<std::uint64_t>(bytes));
+}
+
 [[noreturn]] void refuse(const std::string& name, const std::string& why) {
   throw Error(ErrorCode::not_a_store,
               name + " is not a store: " + why + "; it was left as it is, choose another path");
@@ -420,19 +429,6 @@ Schema examine_schema(sqlite3* database, const std::string& name) {
   return is_complete(database, name) ? Schema::current
                                      : examine(read_contents(database, name), name);
 }
-
-namespace {
-
-/// Of a file whose first page nobody is writing.
-bool holds_current_store(sqlite3_file& file) {
-  std::array<char, usual_page_bytes> page{};
-  sqlite3_int64 bytes = 0;
-  return file.pMethods->xRead(&file, page.data(), usual_page_bytes, 0) == SQLITE_OK &&
-         file.pMethods->xFileSize(&file, &bytes) == SQLITE_OK &&
-         shape_of_current_store({page.data(), page.size()}, static_cast<std::uint64_t>(bytes));
-}
-
-}  // namespace
 
 Recognised recognise(sqlite3* database, const std::string& name) {
   // SQLite reads the schema here, which it needs for any statement, and before that the log's

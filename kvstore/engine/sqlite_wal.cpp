@@ -121,8 +121,10 @@ bool WalIndex::may_hold(std::uint32_t page) const noexcept {
   // Behind the header stands the page of each frame, and behind 4,062 of them what finds them.
   constexpr std::uint32_t header_words = 34;
   constexpr std::uint32_t listed = 4096 - header_words;
-  if (!mapped()) return true;
-  for (std::uint32_t frame = backfilled(); frame < frames(); ++frame) {
+  const std::uint32_t in_file = backfilled();
+  // More than there are: whoever let the log start anew was killed meanwhile.
+  if (!mapped() || in_file > frames()) return true;
+  for (std::uint32_t frame = in_file; frame < frames(); ++frame) {
     if (frame >= listed || word(header_words + frame) == page) return true;
   }
   return false;

@@ -50,7 +50,9 @@ class WalIndex {
   [[nodiscard]] std::uint32_t backfilled() const noexcept { return word(24); }
 
   /// Whether the log has a page in a state that the file may not have yet; in doubt, yes. It is an
-  /// answer only if the header is the same after it as before.
+  /// answer only if the header is the same after it as before, or the lock of those who read the
+  /// file alone is held: then nothing is moved into the file, the log cannot start anew before all
+  /// of it is there, and what is not told here is what was committed when the lock was taken.
   /// Source: https://sqlite.org/walformat.html §2.2.
   [[nodiscard]] bool may_hold(std::uint32_t page) const noexcept;
 

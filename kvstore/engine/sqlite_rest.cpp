@@ -12,8 +12,9 @@ namespace kvstore::engine {
 /// grow, and start anew once all of it is in the file.
 ///
 /// It does not keep a connection from making the log's index anew: that happens only while the
-/// header of the index is not sound, and puts the same there again. Source:
-/// https://sqlite.org/walformat.html §2.3, WAL_READ_LOCK(0).
+/// header of the index is not sound, and puts the same there again.
+///
+/// Source: https://sqlite.org/walformat.html §2.3, WAL_READ_LOCK(0).
 class RestingFile::FileUntouched {
  public:
   explicit FileUntouched(sqlite3_file* file) noexcept

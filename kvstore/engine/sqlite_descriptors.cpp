@@ -37,7 +37,7 @@ bool each_descriptor(FunctionRef<void(int, std::string_view)> take) {
     if (entry == nullptr) return errno == 0;
     const int number = number_of(entry->d_name);
     if (number < 0) continue;
-    std::array<char, PATH_MAX> file;
+    std::array<char, PATH_MAX> file{};
     const ssize_t length =
         readlinkat(dirfd(directory.get()), entry->d_name, file.data(), file.size());
     // Negative: it was closed.

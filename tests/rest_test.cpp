@@ -301,9 +301,18 @@ class Held : public AtRest {
     ASSERT_EQ(run_program({"python3", "-c", script}, &output), 0) << output;
   }
 
-  /// Moves the log into the file, all of it. Returns what SQLite says: busy, frames, frames moved.
+  /// Moves the log into the file, all of it, as soon as nobody is in the way. Returns what SQLite
+  /// says: busy, frames, frames moved.
   std::string move_log(const std::string& how) const {
-    return Outside(file_).rows("PRAGMA wal_checkpoint(" + how + ")").at(0);
+    std::string said;
+    for (int attempt = 0; attempt < 1'000; ++attempt) {
+      said = Outside(file_).rows("PRAGMA wal_checkpoint(" + how + ")").at(0);
+      const std::size_t last = said.rfind('|');
+      const bool all = said.starts_with("0|") && said.substr(2, last - 2) == said.substr(last + 1);
+      if (all) break;
+      std::this_thread::yield();
+    }
+    return said;
   }
 
   Process holder_{worker({"obey", file_})};
@@ -313,12 +322,17 @@ TEST_F(Held, IsReadWithoutTheLogOfWhichAllIsInTheFile) {
   for (const std::string how : {"PASSIVE", "RESTART", "TRUNCATE"}) {
     SCOPED_TRACE(how);
     tell("set k " + json(how).dump());
-    ASSERT_EQ(move_log(how).substr(0, 2), "0|");
-    const KVStore store(file_);
-    EXPECT_EQ(store.get("k"), how);
-    EXPECT_EQ(store.get("many/1500"), 500);
-    EXPECT_EQ(store.get("nobody"), std::nullopt);
-    EXPECT_FALSE(log_is_open_here());
+    bool rested = false;
+    // Somebody may be in the way for a moment.
+    for (int attempt = 0; attempt < 100 && !rested; ++attempt) {
+      ASSERT_EQ(move_log(how).substr(0, 2), "0|");
+      const KVStore store(file_);
+      EXPECT_EQ(store.get("k"), how);
+      EXPECT_EQ(store.get("many/1500"), 500);
+      EXPECT_EQ(store.get("nobody"), std::nullopt);
+      rested = !log_is_open_here();
+    }
+    EXPECT_TRUE(rested);
   }
 }
 

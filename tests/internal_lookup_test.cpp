@@ -172,7 +172,7 @@ TEST_F(Lookup, GivesOutOfDamagedPagesOnlyWhatSqliteReadsThereToo) {
   std::minstd_rand random(static_cast<unsigned>(seed()));
   int given = 0;
   int refused = 0;
-  for (int round = 0; round < (long_run() ? 5'000 : 500); ++round) {
+  for (int round = 0; round < (long_run() ? 2'000 : 500); ++round) {
     std::string bytes = sound;
     for (int change = 0; change < 20; ++change) {
       bytes[page_bytes + random() % (bytes.size() - page_bytes)] = static_cast<char>(random());

@@ -534,7 +534,7 @@ class NeverOlder : public AtRest {
   /// `rests`: whether a store that is open is still read at rest.
   void expect_never_older(const std::function<bool()>& rests) const {
     constexpr std::size_t reads = keys;  // not so many that the store is opened for them
-    const auto duration = std::chrono::milliseconds(long_run() ? 30'000 : 2'000);
+    const auto duration = std::chrono::milliseconds(long_run() ? 15'000 : 1'000);
     const Announcements announced(dir_.file("announced"), keys);
     Process writer(worker({"announce-in-passing", file_, dir_.file("announced")}));
     ASSERT_EQ(writer.line(), "ready");

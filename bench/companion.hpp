@@ -18,7 +18,7 @@ namespace bench {
 ///           says in the end how often a second it did
 ///   memory  opens it and says how many bytes that took: of the heap, and of resident memory
 ///
-/// It goes on until this object is gone.
+/// It goes on until it is told to go, or this object is gone.
 class Companion {
  public:
   /// Returns when the other process is ready. Throws: std::runtime_error, when it failed.

@@ -120,18 +120,20 @@ def ratio(values, peer):
 
 
 def print_table(rows, what):
-    """A line for each row that has this time or counter, with the ratios."""
+    """A line for each row that has this time or counter; with the ratios of what is best small."""
     medians, processor = results.medians(rows, what), results.medians(rows, "cpu_us")
     if not medians:
         return
     peers = [peer for peer in results.PEERS if any(peer in row for row in medians.values())]
     width = max(len(row) for row in medians)
-    print(f"{what:<{width}}" + "".join(f"{peer:>10}" for peer in peers) +
-          f"{'/fastest':>10}{'/by hand':>10}" + (f"{'cpu':>8}" if what == "us" else ""))
+    ratios = f"{'/fastest':>10}{'/by hand':>10}" if what != "others_per_second" else ""
+    print(f"{what:<{width}}" + "".join(f"{peer:>10}" for peer in peers) + ratios +
+          (f"{'cpu':>8}" if what == "us" else ""))
     for row, values in medians.items():
         cells = [f"{cell(values.get(peer)):>10}" for peer in peers]
-        cells.append(f"{cell(ratio(values, fastest(values)), '.2f'):>10}")
-        cells.append(f"{cell(ratio(values, BY_HAND), '.2f'):>10}")
+        if ratios:
+            cells.append(f"{cell(ratio(values, fastest(values)), '.2f'):>10}")
+            cells.append(f"{cell(ratio(values, BY_HAND), '.2f'):>10}")
         if what == "us":
             cells.append(f"{cell(ratio(processor.get(row, {}), BY_HAND), '.2f'):>8}")
         print(f"{row:<{width}}" + "".join(cells))

@@ -1,6 +1,3 @@
-#include <algorithm>
-#include <iostream>
-#include <map>
 #include <random>
 #include <set>
 

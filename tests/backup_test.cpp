@@ -18,14 +18,6 @@ namespace fs = std::filesystem;
 /// For stores that no test cuts the power of.
 const Options quick{.durability = Durability::normal};
 
-void fill(KVStore& store, int entries, std::size_t value_bytes = 1000) {
-  store.transaction([&](Transaction& tx) {
-    for (int i = 0; i < entries; ++i) {
-      tx.set("k" + std::to_string(i), std::string(value_bytes, static_cast<char>('a' + i % 26)));
-    }
-  });
-}
-
 bool same(const Entry& a, const Entry& b) {
   return a.key == b.key && a.value == b.value && a.revision == b.revision &&
          a.updated_at == b.updated_at && a.expires_at == b.expires_at;

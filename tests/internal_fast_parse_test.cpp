@@ -12,29 +12,13 @@ namespace {
 
 using internal::fast_parse;
 
-/// Equal in every bit; the `==` of documents takes 1, 1.0 and an unsigned 1 for the same.
-// NOLINTNEXTLINE(misc-no-recursion): as deep as the texts below
-bool same(const json& a, const json& b) {
-  if (a.type() != b.type() || a.size() != b.size()) return false;
-  if (a.is_number_float()) {
-    return std::bit_cast<std::uint64_t>(a.get<double>()) ==
-           std::bit_cast<std::uint64_t>(b.get<double>());
-  }
-  if (!a.is_structured()) return a == b;
-  for (auto left = a.begin(), right = b.begin(); left != a.end(); ++left, ++right) {
-    if (a.is_object() && left.key() != right.key()) return false;
-    if (!same(*left, *right)) return false;
-  }
-  return true;
-}
-
 /// What both parsers make of a text must be the same, or the fast one must leave it to the other.
 void expect_same(const std::string& text) {
   const std::optional<json> fast = fast_parse(text);
   if (!fast) return;
   const json slow = json::parse(text, nullptr, false);
   ASSERT_FALSE(slow.is_discarded()) << "accepted: " << text;
-  ASSERT_TRUE(same(*fast, slow)) << text << " became " << *fast << ", not " << slow;
+  ASSERT_TRUE(identical_in_bits(*fast, slow)) << text << " became " << *fast << ", not " << slow;
 }
 
 class Texts {
@@ -196,7 +180,7 @@ TEST_F(FastParse, ReadsEveryKindOfValueItself) {
                            "-0.0", R"("text \u0000")", "[]", "{}", R"([1,[2,{"a":"b"}]])"}) {
     const std::optional<json> value = fast_parse(text);
     ASSERT_TRUE(value) << text;
-    EXPECT_TRUE(same(*value, json::parse(text))) << text;
+    EXPECT_TRUE(identical_in_bits(*value, json::parse(text))) << text;
   }
 }
 

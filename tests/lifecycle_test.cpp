@@ -14,14 +14,14 @@ struct Ways {
 };
 
 /// Everything that can be made from a store, each in its place, so that it can end in any order.
-struct Made {
+struct Handles {
   std::unique_ptr<KVStore> store;
   std::unique_ptr<Snapshot> snapshot;
   std::unique_ptr<Transaction> transaction;
   std::unique_ptr<Transaction> savepoint;
   std::unique_ptr<Cursor> cursor;
 
-  explicit Made(KVStore opened)
+  explicit Handles(KVStore opened)
       : store(std::make_unique<KVStore>(std::move(opened))),
         snapshot(std::make_unique<Snapshot>(store->snapshot())),
         transaction(std::make_unique<Transaction>(store->begin())) {
@@ -108,7 +108,7 @@ TEST_P(Lifecycle, EndsInEveryOrderAndKeepsWhatWasCommitted) {
       KVStore store = open_in(directory, options());
       expect_left(store);
       store.erase_range({});
-      Made made(std::move(store));
+      Handles made(std::move(store));
       for (const int which : order) {
         made.end(which, ways);
         made.use_all();
@@ -126,7 +126,7 @@ TEST_P(Lifecycle, NothingThatWasNotCommittedIsLeftBehind) {
   do {
     SCOPED_TRACE(::testing::PrintToString(order));
     {
-      Made made(std::move(store));
+      Handles made(std::move(store));
       for (const int which : order) made.end(which, {});
       EXPECT_EQ(made.store->count(), 0U);
       made.store->set("k", 1);

@@ -23,7 +23,7 @@ std::string key(std::size_t number) {
 
 /// Items that are made when they are asked for: the numbers 0 to `count` - 1 under keys that come
 /// again after `keys` of them, as documents of `bytes`.
-struct Made {
+struct Numbered {
   std::size_t count = 0, keys = 0, bytes = 0;
 
   struct iterator {
@@ -33,7 +33,7 @@ struct Made {
     using pointer = void;
     using reference = value_type;
 
-    const Made* made = nullptr;
+    const Numbered* made = nullptr;
     std::size_t at = 0;
 
     value_type operator*() const {
@@ -56,7 +56,7 @@ class ManyKeys : public OnEveryEngine {};
 KVSTORE_TEST_ON_EVERY_ENGINE(ManyKeys);
 
 TEST_P(ManyKeys, AreStoredReadAndErasedInOneCallEach) {
-  EXPECT_EQ(store_.set_many(Made{many, many}), many);
+  EXPECT_EQ(store_.set_many(Numbered{many, many}), many);
   EXPECT_EQ(store_.count(), many);
   std::vector<std::string> wanted;
   for (std::size_t i = many; i > 0; --i) wanted.push_back(key(i));  // the first is absent
@@ -73,7 +73,7 @@ TEST_P(ManyKeys, AreStoredReadAndErasedInOneCallEach) {
 TEST_P(ManyKeys, ThatComeAgainKeepTheLastValue) {
   constexpr std::size_t rounds = 2;
   constexpr std::size_t keys = many / 10;
-  EXPECT_EQ(store_.set_many(Made{rounds * keys, keys}), rounds * keys);
+  EXPECT_EQ(store_.set_many(Numbered{rounds * keys, keys}), rounds * keys);
   EXPECT_EQ(store_.count(), keys);
   std::size_t next = (rounds - 1) * keys;
   for (const Entry& entry : store_.scan()) ASSERT_EQ(entry.value, json(next++));
@@ -82,7 +82,7 @@ TEST_P(ManyKeys, ThatComeAgainKeepTheLastValue) {
 TEST_P(ManyKeys, InATransactionAreStoredOrNot) {
   {
     Transaction tx = store_.begin();
-    tx.set_many(Made{many / 10, many / 10});
+    tx.set_many(Numbered{many / 10, many / 10});
     EXPECT_EQ(tx.count(), many / 10);
     tx.transaction([](Transaction& inner) {
       inner.erase_range({});
@@ -111,7 +111,7 @@ TEST(ManyKeysOfAFile, AreWrittenAndScannedInLittleMemory) {
   const std::string grown = in_child([&] {
     KVStore store(directory.file("store.db"), {.durability = Durability::normal});
     const std::size_t before = memory("VmRSS");
-    store.set_many(Made{800, 800, 64U << 10U});
+    store.set_many(Numbered{800, 800, 64U << 10U});
     std::size_t read = 0;
     for (const Entry& entry : store.scan())
       read += entry.value.get_ref<const std::string&>().size();

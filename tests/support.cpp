@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -44,6 +45,29 @@ std::uint64_t seed() {
 bool long_run() {
   const char* given = std::getenv("KVSTORE_TEST_LONG");
   return given != nullptr && std::string_view(given) == "1";
+}
+
+void fill(KVStore& store, int entries, std::size_t value_bytes) {
+  store.transaction([&](Transaction& tx) {
+    for (int i = 0; i < entries; ++i) {
+      tx.set("k" + std::to_string(i), std::string(value_bytes, static_cast<char>('a' + i % 26)));
+    }
+  });
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): as deep as documents are
+bool identical_in_bits(const json& a, const json& b) {
+  if (a.type() != b.type() || a.size() != b.size()) return false;
+  if (a.is_number_float()) {
+    return std::bit_cast<std::uint64_t>(a.get<double>()) ==
+           std::bit_cast<std::uint64_t>(b.get<double>());
+  }
+  if (!a.is_structured()) return a == b;
+  for (auto left = a.begin(), right = b.begin(); left != a.end(); ++left, ++right) {
+    if (a.is_object() && left.key() != right.key()) return false;
+    if (!identical_in_bits(*left, *right)) return false;
+  }
+  return true;
 }
 
 std::string bytes_of(const std::string& file) {

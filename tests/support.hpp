@@ -57,6 +57,12 @@ std::uint64_t seed();
 /// Whether the long proofs were asked for (`KVSTORE_TEST_LONG=1`).
 bool long_run();
 
+/// Stores so many entries, k0 and on, in one transaction.
+void fill(KVStore& store, int entries, std::size_t value_bytes = 1000);
+
+/// The `==` of documents takes 1, 1.0 and an unsigned 1 for the same, and 0.0 for -0.0.
+bool identical_in_bits(const json& a, const json& b);
+
 /// The content of a file, byte by byte. Never of a store that is open in this process.
 std::string bytes_of(const std::string& file);
 void write_bytes(const std::string& file, const std::string& bytes);

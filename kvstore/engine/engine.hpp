@@ -30,6 +30,12 @@ struct Stranger {
 /// until the callback returns.
 using Value = std::variant<std::monostate, std::int64_t, double, std::string_view, Stranger>;
 
+/// Empty where it holds no text.
+inline std::string_view text_of(const Value& value) noexcept {
+  const auto* text = std::get_if<std::string_view>(&value);
+  return text == nullptr ? std::string_view() : *text;
+}
+
 using Row = std::span<const Value>;
 
 /// Sees one row of a result; false ends the statement. It must not use the connection.

@@ -31,11 +31,6 @@ bool may_be_there(const std::string& path) noexcept {
   return access(path.c_str(), F_OK) == 0 || errno != ENOENT;
 }
 
-[[noreturn]] void refuse(const std::string& name, const std::string& why) {
-  throw Error(ErrorCode::not_a_store,
-              name + " is not a store: " + why + "; it was left as it is, choose another path");
-}
-
 /// File systems whose locks or shared memory do not hold between machines.
 /// Source: linux/magic.h and statfs(2); https://sqlite.org/wal.html §1, "the same host computer".
 std::string_view network_file_system(const std::string& directory) {
@@ -57,14 +52,14 @@ std::string_view network_file_system(const std::string& directory) {
 
 void refuse_what_is_no_database(const struct stat& facts, const std::string& name) {
   constexpr int smallest_database = 512;
-  if (S_ISDIR(facts.st_mode)) refuse(name, "it is a directory");
-  if (!S_ISREG(facts.st_mode)) refuse(name, "it is not a regular file");
+  if (S_ISDIR(facts.st_mode)) refuse_as_store(name, "it is a directory");
+  if (!S_ISREG(facts.st_mode)) refuse_as_store(name, "it is not a regular file");
   if (facts.st_nlink > 1) {
-    refuse(name, "it has " + std::to_string(facts.st_nlink) +
-                     " hard links, and each name would get a write-ahead log of its own");
+    refuse_as_store(name, "it has " + std::to_string(facts.st_nlink) +
+                              " hard links, and each name would get a write-ahead log of its own");
   }
   if (facts.st_size > 0 && facts.st_size < smallest_database) {
-    refuse(name, "it is too short to be a database");
+    refuse_as_store(name, "it is too short to be a database");
   }
 }
 
@@ -169,6 +164,11 @@ Database open_handle(const std::string& path, int flags, const std::string& name
 
 }  // namespace
 
+void refuse_as_store(const std::string& name, const std::string& why) {
+  throw Error(ErrorCode::not_a_store,
+              name + " is not a store: " + why + "; it was left as it is, choose another path");
+}
+
 DatabaseFile::DatabaseFile(std::string_view location, const Options& options)
     : name_(in_quotes(location)) {
   if (location.empty()) throw Error(ErrorCode::misuse, "cannot open \"\": the path is empty");
@@ -208,7 +208,7 @@ void DatabaseFile::look(const Options& options) {
                                    "; check the path, and the permissions of its directories");
   } else {
     refuse_missing_parent(directory_, name_);
-    if (path_.ends_with('/')) refuse(name_, "its path is that of a directory");
+    if (path_.ends_with('/')) refuse_as_store(name_, "its path is that of a directory");
     if (options.read_only || !options.create) {
       throw Error(ErrorCode::not_found, "cannot open " + name_ + ": there is no such file; " +
                                             "check the path, or let Options::create make it");

@@ -10,6 +10,9 @@
 
 namespace kvstore::engine {
 
+/// Throws: not_a_store. `why`: what tells that it is none.
+[[noreturn]] void refuse_as_store(const std::string& name, const std::string& why);
+
 /// What tells a file from all others that exist now.
 struct FileId {
   std::uint64_t device = 0, inode = 0;

@@ -30,11 +30,6 @@ Database open_as_it_is(const DatabaseFile& file) {
   }
 }
 
-std::string_view text_of(const Value& value) noexcept {
-  const auto* text = std::get_if<std::string_view>(&value);
-  return text == nullptr ? std::string_view() : *text;
-}
-
 /// The key and the rowid that a record of an index of keys holds. Absent: it is none.
 std::optional<std::pair<std::string, std::int64_t>> place_of(Row row) {
   const auto* rowid = row.size() == 2 ? std::get_if<std::int64_t>(&row[1]) : nullptr;

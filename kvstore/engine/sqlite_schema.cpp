@@ -8,6 +8,7 @@
 #include <variant>
 
 #include <kvstore/engine/sqlite_handle.hpp>
+#include <kvstore/engine/sqlite_open.hpp>
 #include <kvstore/engine/sqlite_record.hpp>
 #include <kvstore/engine/sqlite_schema.hpp>
 #include <kvstore/engine/sqlite_wal.hpp>
@@ -299,11 +300,6 @@ bool holds_current_store(sqlite3_file& file) {
          shape_of_current_store({page.data(), page.size()}, static_cast<std::uint64_t>(bytes));
 }
 
-[[noreturn]] void refuse(const std::string& name, const std::string& why) {
-  throw Error(ErrorCode::not_a_store,
-              name + " is not a store: " + why + "; it was left as it is, choose another path");
-}
-
 /// Only a store's own objects, and what changes no behaviour, may be in a file that bears no mark.
 void refuse_strangers(const Contents& contents, const std::string& name) {
   for (const auto& [object_name, object] : contents.objects) {
@@ -311,8 +307,8 @@ void refuse_strangers(const Contents& contents, const std::string& name) {
         object_name == "kv" || object_name.starts_with("kv_") || object_name.starts_with("sqlite_");
     const bool index = object.type == "index" && object.table == "kv";
     if (!own && !index) {
-      refuse(name, "it holds the " + object.type + " " + in_quotes(object_name) +
-                       " of another application");
+      refuse_as_store(name, "it holds the " + object.type + " " + in_quotes(object_name) +
+                                " of another application");
     }
   }
 }
@@ -321,7 +317,8 @@ void refuse_unique_indexes(const Contents& contents, const std::string& name) {
   for (const auto& [object_name, object] : contents.objects) {
     if (object.type == "index" && object.table == "kv" && may_be_unique(object.sql) &&
         normalised(object.sql).starts_with("create unique ")) {
-      refuse(name, "the index " + in_quotes(object_name) + " would refuse or replace entries");
+      refuse_as_store(name,
+                      "the index " + in_quotes(object_name) + " would refuse or replace entries");
     }
   }
 }
@@ -335,22 +332,22 @@ Schema examine(const Contents& contents, const std::string& name) {
                     "; it was left as it is, use a newer kvstore");
   }
   if (!marked && contents.facts.application != 0) {
-    refuse(name, "its application_id is that of another application");
+    refuse_as_store(name, "its application_id is that of another application");
   }
   if (contents.facts.version != (marked ? sqlite_format : 0)) {
-    refuse(name,
-           "its user_version " + std::to_string(contents.facts.version) + " is not one of a store");
+    refuse_as_store(name, "its user_version " + std::to_string(contents.facts.version) +
+                              " is not one of a store");
   }
-  if (contents.facts.encoding != "UTF-8") refuse(name, "its text is not stored as UTF-8");
+  if (contents.facts.encoding != "UTF-8") refuse_as_store(name, "its text is not stored as UTF-8");
   const Object* kv = contents.find("kv");
   if (!marked) refuse_strangers(contents, name);
   if (kv == nullptr) {
-    if (marked || !contents.objects.empty()) refuse(name, "it has no table kv");
+    if (marked || !contents.objects.empty()) refuse_as_store(name, "it has no table kv");
     return Schema::absent;
   }
   const bool old = !same_meaning(kv->sql, table);
   if (kv->type != "table" || (old && !same_meaning(kv->sql, older_table))) {
-    refuse(name, "its " + kv->type + " kv has another definition");
+    refuse_as_store(name, "its " + kv->type + " kv has another definition");
   }
   refuse_unique_indexes(contents, name);
   bool complete = marked && !old;
@@ -359,13 +356,13 @@ Schema examine(const Contents& contents, const std::string& name) {
     if (object == nullptr) {
       complete = false;
     } else if (object->type != part.type) {
-      refuse(name,
-             "its " + object->type + " " + std::string(part.name) + " has another definition");
+      refuse_as_store(
+          name, "its " + object->type + " " + std::string(part.name) + " has another definition");
     }
   }
   const Object* floor = contents.find("kv_floor");
   if (floor != nullptr && !same_meaning(floor->sql, floor_table)) {
-    refuse(name, "its table kv_floor has another definition");
+    refuse_as_store(name, "its table kv_floor has another definition");
   }
   return complete ? Schema::current : Schema::older;
 }

@@ -20,16 +20,6 @@ std::int64_t drawn_number() {
   return static_cast<std::int64_t>((high << 32U | random()) >> 1U);
 }
 
-bool table_exists(const Reading& reading) {
-  bool exists = false;
-  reading.connection.run(reading.dialect.table_exists, std::array{Value("kv_lease")},
-                         [&](engine::Row) {
-                           exists = true;
-                           return false;
-                         });
-  return exists;
-}
-
 }  // namespace
 
 std::optional<Lease> take_lease(Writing& writing, std::string_view key, Duration time) {
@@ -46,7 +36,7 @@ std::optional<Lease> take_lease(Writing& writing, std::string_view key, Duration
 }
 
 std::optional<Time> leased_until(const Reading& reading, std::string_view key) {
-  if (!table_exists(reading)) return std::nullopt;
+  if (!has_table(reading, "kv_lease")) return std::nullopt;
   const Time now = reading.clock.now();
   const Timestamp from(now);
   const Timestamp to(expiry(now, longest));

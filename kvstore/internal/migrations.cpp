@@ -13,24 +13,10 @@ namespace {
 using engine::Row;
 using engine::Value;
 
-std::string_view text_of(const Value& value) noexcept {
-  const auto* text = std::get_if<std::string_view>(&value);
-  return text == nullptr ? std::string_view() : *text;
-}
-
-bool table_exists(const Reading& reading) {
-  bool exists = false;
-  reading.connection.run(reading.dialect.table_exists, std::array{Value("kv_migration")}, [&](Row) {
-    exists = true;
-    return false;
-  });
-  return exists;
-}
-
 }  // namespace
 
 void each_applied(const Reading& reading, OnApplied on_applied) {
-  if (!table_exists(reading)) return;
+  if (!has_table(reading, "kv_migration")) return;
   int version = 0;
   reading.connection.run(statements.migrations, {}, [&](Row row) {
     ++version;

@@ -27,11 +27,6 @@ struct Columns {
       : value(row[0]), updated_at(row[1]), expires_at(row[2]), revision(row[3]), checksum(row[4]) {}
 };
 
-std::string_view text_of(const Value& value) noexcept {
-  const auto* text = std::get_if<std::string_view>(&value);
-  return text == nullptr ? std::string_view() : *text;
-}
-
 std::int64_t number_of(const Value& value) noexcept {
   const auto* number = std::get_if<std::int64_t>(&value);
   return number == nullptr ? 0 : *number;
@@ -174,6 +169,15 @@ void run_keys(const Reading& reading, const Range& range, std::size_t limit, std
 }
 
 }  // namespace
+
+bool has_table(const Reading& reading, std::string_view name) {
+  bool exists = false;
+  reading.connection.run(reading.dialect.table_exists, std::array{Value(name)}, [&](Row) {
+    exists = true;
+    return false;
+  });
+  return exists;
+}
 
 std::string_view Record::text() const {
   if (!checked) {

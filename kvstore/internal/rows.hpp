@@ -26,6 +26,9 @@ struct Reading {
   engine::Mark mark{};  ///< What is read is at least as new; not known where nobody needs it.
 };
 
+/// Whether there is a table that is made on first use.
+bool has_table(const Reading& reading, std::string_view name);
+
 /// One row that was found sound; views are valid in the callback that receives it.
 struct Record {
   std::string_view key{}, value{}, updated_text{}, expires_text{};

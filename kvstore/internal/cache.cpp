@@ -117,15 +117,12 @@ void Cache::keep(std::string_view key, const Changes::Stored& stored, const json
                  const engine::Mark& mark) {
   const HashedKey hashed(key);
   DocumentLru::Document document{.expires_at = stored.expires_at, .unread = true};
-  // To pack it would cost the writer more than parsing its text, and it may be replaced unread. A
-  // text of a quarter of the size is mostly that of a document which could be packed.
-  const bool small = stored.text.size() < some_size / 4 && value != nullptr &&
-                     DocumentLru::bytes_parsed(hashed, *value) < some_size;
-  if (small) {
+  if (value != nullptr) document.bytes = DocumentLru::bytes_parsed(hashed, *value);
+  if (value != nullptr && document.bytes < some_size) {
     auto copy = std::make_shared<const json>(as_decoded(*value));
     document.bytes = DocumentLru::bytes_parsed(hashed, *copy);
     document.form = std::move(copy);
-  } else {
+  } else if (value == nullptr || !pack(document, hashed, *value)) {
     document.bytes = DocumentLru::bytes_as_text(hashed, stored.text);
     document.form = std::make_shared<const std::string>(stored.text);
   }

@@ -57,8 +57,8 @@ class Cache {
                                    const std::optional<Time>& expires_at, const engine::Mark& mark);
 
   /// Keeps a document that was stored by the commit which made `mark`, in place of one that was
-  /// read. `value`: what its text was made of. Where that is null, or of some size, the text is
-  /// kept, and parsed by whoever finds it.
+  /// read. `value`: what its text was made of. Where that is null, or can neither be packed nor is
+  /// small, the text is kept, and parsed by whoever finds it.
   void keep(std::string_view key, const Changes::Stored& stored, const json* value,
             const engine::Mark& mark);
 

@@ -12,6 +12,13 @@ namespace {
 
 using Type = json::value_t;
 
+/// The type that `decode` gives it: an integer is signed only below zero.
+Type decoded_type(const json& value) {
+  const Type type = value.type();
+  if (type == Type::number_integer && value.get<std::int64_t>() >= 0) return Type::number_unsigned;
+  return type;
+}
+
 /// Each byte holds 7 bits, the lowest first, and whether another follows.
 constexpr unsigned digit_bits = 7;
 constexpr unsigned char more = 1U << digit_bits;
@@ -27,8 +34,9 @@ class PackedDocument::Packer {
 
   // NOLINTNEXTLINE(misc-no-recursion): as deep as documents are
   void pack(const json& value) {
-    values_ += static_cast<char>(value.type());
-    switch (value.type()) {
+    const Type type = decoded_type(value);
+    values_ += static_cast<char>(type);
+    switch (type) {
       case Type::object: {
         const auto& members = value.get_ref<const json::object_t&>();
         put_number(shape_of(members));

@@ -21,7 +21,7 @@ namespace kvstore::internal {
 /// different, nothing is gained.
 class PackedDocument {
  public:
-  /// `document`: of JSON text; no binary values, which that cannot hold.
+  /// `document`: one that `encode` accepts. It is given back as `decode` would give it.
   explicit PackedDocument(const json& document);
 
   [[nodiscard]] json unpack() const;

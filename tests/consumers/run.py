@@ -47,10 +47,17 @@ def fresh(directory):
     return directory
 
 
+def meson_setup(source, build, *options):
+    """Many files of ours in one, which strangers may ask for, too: that is built in a fifth of the
+    time."""
+    if not (build / 'build.ninja').exists():
+        run('meson', 'setup', build, source, '--buildtype=plain', '-Dunity=on', '-Dunity_size=16',
+            *options)
+
+
 def meson_build(source, build, *options):
     """Configures where that was not done yet, and builds what is out of date."""
-    if not (build / 'build.ninja').exists():
-        run('meson', 'setup', build, source, '--buildtype=plain', *options)
+    meson_setup(source, build, *options)
     run('ninja', '-C', build)
 
 
@@ -65,10 +72,8 @@ class Installation:
     def install(self):
         """Only the library is built: neither tests nor examples are what a stranger installs."""
         build = self.work / 'library'
-        if not (build / 'build.ninja').exists():
-            run('meson', 'setup', build, ROOT, '--buildtype=plain', '--libdir=lib/here',
-                f'--prefix={self.work / "elsewhere"}', f'-Ddefault_library={self.kind}',
-                '-Dpkgconfig.relocatable=true')
+        meson_setup(ROOT, build, '--libdir=lib/here', f'--prefix={self.work / "elsewhere"}',
+                    f'-Ddefault_library={self.kind}', '-Dpkgconfig.relocatable=true')
         name = {'shared': 'libkvstore.so.1.0.0', 'static': 'libkvstore.a'}[self.kind]
         run('ninja', '-C', build, f'kvstore/{name}')
         # Moved after it was installed: nothing in it may remember its first place.

@@ -57,7 +57,7 @@ void Pages::fill(Reading& reading, const Bounds& span, std::size_t most) {
 }
 
 void Pages::keep(const Record& record) {
-  Row row{{texts_.size()}, record};
+  Row row{{texts_.size()}, record.revision, record.checked};
   std::size_t edge = 0;
   for (const std::string_view text :
        {record.key, record.value, record.updated_text, record.expires_text}) {
@@ -72,12 +72,7 @@ Record Pages::operator[](std::size_t index) const noexcept {
   const auto text = [&](std::size_t part) {
     return std::string_view(texts_).substr(row.edges[part], row.edges[part + 1] - row.edges[part]);
   };
-  Record record = row.record;
-  record.key = text(0);
-  record.value = text(1);
-  record.updated_text = text(2);
-  record.expires_text = text(3);
-  return record;
+  return {text(0), text(1), text(2), text(3), row.revision, row.checked};
 }
 
 }  // namespace kvstore::internal

@@ -36,7 +36,8 @@ class Pages {
   /// A record whose four texts stand one behind the other in `texts_`.
   struct Row {
     std::array<std::size_t, 5> edges{};
-    Record record{};
+    Revision revision = 0;
+    bool checked = true;
   };
 
   void clear() noexcept;

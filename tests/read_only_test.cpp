@@ -51,6 +51,12 @@ TEST_F(ReadOnly, LeavesTheDirectoryAsItWas) {
   EXPECT_TRUE(bytes_of(file_) == before);
 }
 
+TEST_F(ReadOnly, LeavesTheDirectoryAsItWasWhereALogIsEmpty) {
+  write_bytes(file_ + "-wal", "");
+  EXPECT_EQ(KVStore(file_, options_).get("k"), json(1));
+  EXPECT_EQ(files(), 2U);
+}
+
 TEST_F(ReadOnly, RefusesEveryVerbThatWrites) {
   KVStore store(file_, options_);
   const auto change = [](json&) {};
@@ -103,6 +109,15 @@ TEST_F(ReadOnly, SeesWhatAWriterCommittedAfterTheWriterClosed) {
   EXPECT_EQ(reader.get("k"), json(3));
   KVStore(file_).set("k", 4);
   EXPECT_EQ(reader.get("k"), json(4));
+}
+
+TEST_F(ReadOnly, SeesACommitThatTheTimeOfTheFileDoesNotTellFromTheOneBefore) {
+  const KVStore reader(file_, options_);
+  ASSERT_EQ(reader.count(), 1U);
+  const fs::file_time_type before = fs::last_write_time(file_);
+  KVStore(file_).set("l", 2);
+  fs::last_write_time(file_, before);
+  EXPECT_EQ(reader.count(), 2U);
 }
 
 TEST_F(ReadOnly, ReadsBesideAWriterThatWasThereFirst) {

@@ -44,6 +44,14 @@ class AtRest : public testing::Test {
     return open;
   }
 
+  /// How often this process has the file open: a store that is read without a connection once.
+  [[nodiscard]] int openings_here() const {
+    int openings = 0;
+    engine::each_descriptor(
+        [&](int /*number*/, std::string_view file) { openings += file == file_ ? 1 : 0; });
+    return openings;
+  }
+
   /// What another process does while the store is open here.
   void elsewhere(const std::string& sql) const {
     const std::string script = "import sqlite3\ndb = sqlite3.connect('" + file_ +
@@ -56,6 +64,8 @@ class AtRest : public testing::Test {
   TempDir dir_;
   std::string file_ = dir_.file("store.db");
 };
+
+const Options read_only{.read_only = true};
 
 constexpr auto change = "UPDATE kv SET value = '\\\"new\\\"' WHERE key = 'k';";
 
@@ -135,6 +145,39 @@ TEST_F(AtRest, StaysInWalModeAsLongAsItIsOpen) {
   EXPECT_NE(output.find("locked"), std::string::npos) << output;
 }
 
+TEST_F(AtRest, IsReadWithoutAConnectionWhereItIsReadOnly) {
+  const KVStore store(file_, read_only);
+  EXPECT_EQ(store.get("k"), "old");
+  EXPECT_EQ(store.get("nobody"), std::nullopt);
+  EXPECT_EQ(openings_here(), 1);
+  EXPECT_EQ(store.count(), 2U);
+  EXPECT_EQ(store.get("k"), "old");
+  EXPECT_GT(openings_here(), 1);
+}
+
+TEST_F(AtRest, IsReadWithoutAConnectionByAReadOnlyStoreAlsoAfterAnotherProcessWroteIt) {
+  const KVStore store(file_, read_only);
+  EXPECT_EQ(store.get("k"), "old");
+  elsewhere(change);
+  EXPECT_EQ(store.get("k"), "new");
+  EXPECT_EQ(openings_here(), 1);
+}
+
+TEST_F(AtRest, KeepsNoWriterFromPuttingItsLogAwayWhereItIsReadOnly) {
+  const KVStore store(file_, read_only);
+  EXPECT_EQ(store.get("k"), "old");
+  elsewhere(change);
+  EXPECT_FALSE(has_log());
+}
+
+TEST_F(AtRest, ShowsAReadOnlyStoreWhatIsInALogAlone) {
+  const KVStore store(file_, read_only);
+  EXPECT_EQ(store.get("k"), "old");
+  KVStore writer(file_);
+  writer.set("k", "new");
+  EXPECT_EQ(store.get("k"), "new");
+}
+
 TEST_F(AtRest, IsOpenedForWhatNeedsOneMoment) {
   const KVStore store(file_);
   const std::array<std::string_view, 2> keys = {"k", "other"};
@@ -198,6 +241,14 @@ TEST_F(AtRest, IsNotReadWhenItsPathLeadsElsewhere) {
   fs::create_directory_symlink("second", dir_.file("link"));
   KVStore(dir_.file("first/store.db")).set("k", "new");
   EXPECT_KV_ERROR(store.get("k"), ErrorCode::io, "replaced");
+}
+
+TEST_F(AtRest, ShowsAReadOnlyStoreTheStoreThatTookItsPlace) {
+  const KVStore store(file_, read_only);
+  EXPECT_EQ(store.get("k"), "old");
+  KVStore(dir_.file("other.db")).set("k", "other");
+  fs::rename(dir_.file("other.db"), file_);
+  EXPECT_EQ(store.get("k"), "other");
 }
 
 TEST_F(AtRest, IsNotReadWhenItsDirectoryWasRenamed) {
@@ -342,6 +393,26 @@ TEST_F(Held, IsReadWithoutTheLogWhereThatHasOtherPages) {
   EXPECT_TRUE(log_is_open_here());
 }
 
+TEST_F(Held, IsReadWithoutTheLogAlsoWhereItIsReadOnly) {
+  move_log("PASSIVE");
+  const KVStore store(file_, read_only);
+  EXPECT_EQ(store.get("k"), "old");
+  EXPECT_FALSE(log_is_open_here());
+  tell("set k 1");
+  EXPECT_EQ(store.get("k"), 1);
+  EXPECT_TRUE(log_is_open_here());
+}
+
+TEST_F(Held, IsReadOnByAReadOnlyStoreWhenItsHolderHasClosedIt) {
+  move_log("PASSIVE");
+  const KVStore store(file_, read_only);
+  EXPECT_EQ(store.get("k"), "old");
+  tell("set k 1");
+  end_holder();
+  EXPECT_EQ(store.get("k"), 1);
+  EXPECT_EQ(store.count(), 1'002U);
+}
+
 TEST_F(Held, ShowsWhatIsInTheLogAlone) {
   tell("set k 1");
   EXPECT_EQ(KVStore(file_).get("k"), 1);
@@ -383,7 +454,7 @@ TEST_F(AtRest, IsReadWhereItsTreesAreAfterTheyHaveMoved) {
     });
     holder.run("SELECT count(*) FROM kv");  // opens the log
     const engine::DatabaseFile place(file, {});
-    ASSERT_NE(engine::RestingFile::find(place), nullptr);
+    ASSERT_NE(engine::RestingFile::find(place, false), nullptr);
     const KVStore store(file);
     EXPECT_EQ(store.get("many/1500"), 500);
     for (int i = 0; i < others; ++i) holder.run("DROP TABLE kv_" + std::to_string(i));
@@ -527,7 +598,7 @@ TEST_F(Held, IsWhatAKilledHolderLeft) {
 
 /// A process stores numbers in passing: it opens the file, commits, moves the log into the file and
 /// closes. A read that starts after it has announced a number must see it, whenever the store was
-/// opened that is read.
+/// opened that is read. One that is read only may tell that it was written meanwhile.
 class NeverOlder : public AtRest {
  protected:
   static constexpr std::size_t keys = 16;
@@ -537,8 +608,17 @@ class NeverOlder : public AtRest {
     for (std::size_t key = 0; key < keys; ++key) store.set(std::to_string(key), 0);
   }
 
+  /// A process that keeps the store open.
+  [[nodiscard]] std::unique_ptr<Process> held() const {
+    auto holder = std::make_unique<Process>(worker({"obey", file_}));
+    EXPECT_EQ(holder->line(), "ready");
+    holder->write_line("set other 3");
+    EXPECT_EQ(holder->line(), "done");
+    return holder;
+  }
+
   /// `rests`: whether a store that is open is still read at rest.
-  void expect_never_older(const std::function<bool()>& rests) const {
+  void expect_never_older(const Options& options, const std::function<bool()>& rests) const {
     constexpr std::size_t reads = keys;  // not so many that the store is opened for them
     const auto duration = std::chrono::milliseconds(long_run() ? 15'000 : 1'000);
     const Announcements announced(dir_.file("announced"), keys);
@@ -550,12 +630,18 @@ class NeverOlder : public AtRest {
     std::uint64_t stale = 0;
     const auto end = std::chrono::steady_clock::now() + duration;
     for (; std::chrono::steady_clock::now() < end; ++stores) {
-      const KVStore store(file_, {.busy_timeout = Duration(20'000)});
+      const KVStore store(file_, options);
       const bool at_rest = rests();
       for (std::size_t read = 0; read < reads; ++read) {
         const std::size_t key = read % keys;
         const std::int64_t at_least = announced.of(key);
-        const auto value = store.get(std::to_string(key));
+        std::optional<json> value;
+        try {
+          value = store.get(std::to_string(key));
+        } catch (const Error& error) {
+          if (!options.read_only || error.code() != ErrorCode::busy) throw;
+          break;
+        }
         if (!value || value->get<std::int64_t>() < at_least) ++stale;
       }
       if (at_rest) ++(rests() ? rested : disturbed);
@@ -571,16 +657,25 @@ class NeverOlder : public AtRest {
   }
 };
 
+const Options patient{.busy_timeout = Duration(20'000)};
+const Options patient_read_only{.busy_timeout = Duration(20'000), .read_only = true};
+
 TEST_F(NeverOlder, IsAStoreAtRestThanWhatAnotherProcessHasAnnounced) {
-  expect_never_older([&] { return !has_log(); });
+  expect_never_older(patient, [&] { return !has_log(); });
+}
+
+TEST_F(NeverOlder, IsAReadOnlyStoreAtRestThanWhatAnotherProcessHasAnnounced) {
+  expect_never_older(patient_read_only, [&] { return openings_here() == 1; });
 }
 
 TEST_F(NeverOlder, IsAStoreThatIsHeldThanWhatAnotherProcessHasAnnounced) {
-  Process holder(worker({"obey", file_}));
-  ASSERT_EQ(holder.line(), "ready");
-  holder.write_line("set other 3");
-  ASSERT_EQ(holder.line(), "done");
-  expect_never_older([&] { return !log_is_open_here(); });
+  const auto holder = held();
+  expect_never_older(patient, [&] { return !log_is_open_here(); });
+}
+
+TEST_F(NeverOlder, IsAReadOnlyStoreThatIsHeldThanWhatAnotherProcessHasAnnounced) {
+  const auto holder = held();
+  expect_never_older(patient_read_only, [&] { return !log_is_open_here(); });
 }
 
 }  // namespace

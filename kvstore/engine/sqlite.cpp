@@ -9,6 +9,7 @@
 #include <kvstore/engine/sqlite.hpp>
 #include <kvstore/engine/sqlite_backup.hpp>
 #include <kvstore/engine/sqlite_connection.hpp>
+#include <kvstore/engine/sqlite_immutable.hpp>
 #include <kvstore/engine/sqlite_neighbours.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
 #include <kvstore/engine/sqlite_rest.hpp>
@@ -147,7 +148,8 @@ class FileEngine final : public Engine {
   ~FileEngine() noexcept override {
     try {
       // Others who closed before could not move their log into the file: our lock was there.
-      if (resting_ != nullptr && file_.may_have_log() && resting_->lock_out_others()) {
+      if (!options_.read_only && resting_ != nullptr && file_.may_have_log() &&
+          resting_->lock_out_others()) {
         resting_.reset();
         wake();
       }
@@ -161,8 +163,14 @@ class FileEngine final : public Engine {
 
   std::unique_ptr<Connection> connect(Access role) override {
     const std::lock_guard lock(mutex_);
-    if (immutable_) return std::make_unique<ImmutableConnection>(file_, options_);
-    if (resting_ != nullptr && !lent_ && role == Access::read_row) {
+    const bool lend = resting_ != nullptr && !lent_ && role == Access::read_row;
+    if (immutable_) {
+      auto connection =
+          std::make_unique<ImmutableConnection>(file_, options_, lend ? resting_ : nullptr);
+      lent_ = lent_ || lend;
+      return connection;
+    }
+    if (lend) {
       auto connection =
           std::make_unique<RestingConnection>(resting_, name(), options_.busy_timeout, [this] {
             const std::lock_guard waking(mutex_);
@@ -291,23 +299,26 @@ class FileEngine final : public Engine {
 
   /// The first connection recognises the file, and brings it up to date where that is needed.
   std::shared_ptr<sqlite3> open_first(Patience& patience) {
+    if (file_.known()) resting_ = RestingFile::find(file_, options_.read_only);
+    if (resting_ != nullptr) {
+      immutable_ = options_.read_only && !resting_->held();
+      return nullptr;
+    }
     immutable_ = options_.read_only && !file_.has_log();
     if (immutable_) {
       refuse_older(examine_schema(file_.open_immutable().get(), name()));
       return nullptr;
     }
-    if (file_.known() && !options_.read_only) resting_ = RestingFile::find(file_);
-    if (resting_ != nullptr) return nullptr;
     std::shared_ptr<sqlite3> database = file_.open(options_, true);
-    const Recognised found = recognise_first(database.get());
+    const Schema found = examine_first(database.get());
     if (options_.read_only) {
-      refuse_older(found.schema);
+      refuse_older(found);
     } else {
-      if (found.schema != Schema::current) {
+      if (found != Schema::current) {
         prepare_to_write(database.get(), options_.durability, name());
         upgrade_schema(database.get(), name(), patience);
       }
-      if (!found.wal) use_wal(database.get(), name(), patience);
+      if (!has_log_open(database.get())) use_wal(database.get(), name(), patience);
     }
     go_live(database);
     return database;
@@ -354,12 +365,12 @@ class FileEngine final : public Engine {
 
   /// Closing a file that turns out to be somebody else's must neither move its log into it, nor
   /// leave one there.
-  [[nodiscard]] Recognised recognise_first(sqlite3* database) const {
+  [[nodiscard]] Schema examine_first(sqlite3* database) const {
     const auto tidy_on_close = [&] {
       sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
     };
     try {
-      const Recognised found = recognise(database, name());
+      const Schema found = examine_schema(database, name());
       tidy_on_close();
       return found;
     } catch (...) {

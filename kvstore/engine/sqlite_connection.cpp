@@ -196,6 +196,7 @@ void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) 
 /// unlocks of a small write four can be left out, and both of a read.
 /// Source: https://sqlite.org/walformat.html §2.3.
 bool SqliteConnection::keep_reading() noexcept {
+  if (database_ == nullptr) return false;
   if (kept_read_ != nullptr) return true;
   try {
     kept_read_ = prepared("SELECT 1 FROM sqlite_master");
@@ -246,6 +247,7 @@ void SqliteConnection::commit(AfterCommit after) {
 }
 
 void SqliteConnection::rollback() noexcept {
+  if (database_ == nullptr) return;
   end_read();
   if (sqlite3_get_autocommit(database_.get()) == 0 && step_control("ROLLBACK") != SQLITE_OK) {
     lost_ = true;
@@ -256,44 +258,6 @@ void SqliteConnection::rollback() noexcept {
 State SqliteConnection::state() const noexcept {
   if (lost_) return State::lost;
   return in_transaction_ ? State::open : State::idle;
-}
-
-ImmutableConnection::ImmutableConnection(const DatabaseFile& file, const Options& options,
-                                         const FileStamp& stamp)
-    : SqliteConnection(file.open_immutable(), file.name(), options.busy_timeout),
-      file_(file),
-      options_(options),
-      stamp_(stamp) {}
-
-void ImmutableConnection::refresh() {
-  const FileStamp now = file_.stamp();
-  if (now == stamp_) return;
-  replace_handle(now.has_log ? file_.open(options_) : file_.open_immutable());
-  stamp_ = now;
-}
-
-void ImmutableConnection::refuse_changed_file() const {
-  if (!stamp_.has_log && file_.stamp() != stamp_) {
-    throw Error(ErrorCode::busy,
-                "another process wrote " + file_.name() + " while it was being read; read again");
-  }
-}
-
-std::int64_t ImmutableConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
-  if (state() == State::idle) refresh();
-  const std::int64_t changed = SqliteConnection::run(sql, parameters, on_row);
-  refuse_changed_file();
-  return changed;
-}
-
-void ImmutableConnection::begin(Access access, std::chrono::milliseconds patience) {
-  refresh();
-  SqliteConnection::begin(access, patience);
-}
-
-void ImmutableConnection::commit(AfterCommit after) {
-  SqliteConnection::commit(after);
-  refuse_changed_file();
 }
 
 }  // namespace kvstore::engine

@@ -12,7 +12,6 @@
 #include <kvstore/engine/sqlite_handle.hpp>
 #include <kvstore/engine/sqlite_kept_lock.hpp>
 #include <kvstore/engine/sqlite_moved.hpp>
-#include <kvstore/engine/sqlite_open.hpp>
 
 namespace kvstore::engine {
 
@@ -40,7 +39,7 @@ class SqliteConnection : public Connection {
   [[nodiscard]] std::uint32_t committed_frames() const noexcept { return committed_frames_; }
 
  protected:
-  /// Without a handle: nothing is to be called before it is replaced, but `state`.
+  /// Without a handle: before it is replaced nothing is to be called but what ends a use.
   SqliteConnection(std::string name, std::chrono::milliseconds busy_timeout);
 
   void replace_handle(std::shared_ptr<sqlite3> database);
@@ -74,31 +73,6 @@ class SqliteConnection : public Connection {
   std::uint32_t committed_frames_ = 0;
   bool in_transaction_ = false;
   bool lost_ = false;
-};
-
-/// A connection that reads a file which this process may not write, without its -wal and -shm
-/// files. It opens the file again when somebody has written it.
-class ImmutableConnection final : public SqliteConnection {
- public:
-  ImmutableConnection(const DatabaseFile& file, const Options& options)
-      : ImmutableConnection(file, options, file.stamp()) {}
-
-  using SqliteConnection::run;
-  std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
-  void begin(Access access, std::chrono::milliseconds patience) override;
-  using SqliteConnection::commit;
-  void commit(AfterCommit after) override;
-
- private:
-  /// `stamp`: taken before the file is opened, so that a change in between is seen.
-  ImmutableConnection(const DatabaseFile& file, const Options& options, const FileStamp& stamp);
-
-  void refresh();
-  void refuse_changed_file() const;
-
-  const DatabaseFile& file_;
-  Options options_;
-  FileStamp stamp_;
 };
 
 }  // namespace kvstore::engine

@@ -41,22 +41,28 @@ class RestingFile::FileUntouched {
   bool locked_;
 };
 
-std::shared_ptr<RestingFile> RestingFile::find(const DatabaseFile& file) {
-  if (!file.may_write()) return nullptr;
+std::shared_ptr<RestingFile> RestingFile::find(const DatabaseFile& file, bool read_only) {
+  if (!read_only && !file.may_write()) return nullptr;
+  // To look for the index of a log makes one, which a connection needs for a log of some length.
+  if (read_only && file.may_have_log() && !file.has_log()) return nullptr;
   auto found = std::make_shared<RestingFile>(Found(), file);
   sqlite3_file* open = found->file_.get();
-  if (open == nullptr || open->pMethods->xLock(open, SQLITE_LOCK_SHARED) != SQLITE_OK ||
-      !found->recognise()) {
-    return nullptr;
-  }
+  if (open == nullptr) return nullptr;
+  found->lock_.emplace(open);
+  if (!found->lock_->locked() || !found->recognise()) return nullptr;
+  if (read_only && !found->held()) found->lock_.reset();
   return found;
 }
 
 /// Runs `body`, which reads pages. Returns whether it succeeded, and they were what was committed.
 bool RestingFile::reliably(FunctionRef<bool()> body) const {
-  if (!index_.mapped()) return body() && has_no_log();
-  const FileUntouched lock(file_.get());
-  return lock.locked() && index_.sound() && body();
+  if (held()) {
+    const FileUntouched lock(file_.get());
+    return lock.locked() && index_.sound() && body();
+  }
+  if (lock_) return body() && has_no_log();
+  const SharedLock lock(file_.get());
+  return lock.locked() && body() && has_no_log();
 }
 
 /// In this order: a log is missing also where the path does not lead to the file any more.
@@ -82,7 +88,7 @@ bool RestingFile::recognise() {
 }
 
 bool RestingFile::read_page(std::uint32_t number, std::string& page) const {
-  if (number == 0 || (index_.mapped() && index_.may_hold(number))) return false;
+  if (number == 0 || (held() && index_.may_hold(number))) return false;
   page.resize(usual_page_bytes);
   const sqlite3_int64 offset = (sqlite3_int64{number} - 1) * usual_page_bytes;
   sqlite3_file* file = file_.get();
@@ -113,20 +119,22 @@ bool RestingFile::lock_out_others() noexcept {
   return file->pMethods->xLock(file, SQLITE_LOCK_EXCLUSIVE) == SQLITE_OK;
 }
 
-RestingConnection::RestingConnection(std::shared_ptr<RestingFile> file, std::string name,
-                                     std::chrono::milliseconds busy_timeout, Open open)
-    : SqliteConnection(std::move(name), busy_timeout),
-      file_(std::move(file)),
-      open_(std::move(open)) {}
-
-std::int64_t RestingConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
+bool RestingReads::run(std::string_view sql, Row parameters, OnRow on_row) {
   // To open the store costs what some 30 of these reads cost more than reads of the open store,
   // which has a cache of documents.
   constexpr int most_reads = 30;
-  if (file_ != nullptr && sql == find_entry && ++reads_ <= most_reads &&
-      file_->read(std::get<std::string_view>(parameters[0]), on_row)) {
-    return 0;
-  }
+  return file_ != nullptr && sql == find_entry && ++reads_ <= most_reads &&
+         file_->read(std::get<std::string_view>(parameters[0]), on_row);
+}
+
+RestingConnection::RestingConnection(std::shared_ptr<RestingFile> file, std::string name,
+                                     std::chrono::milliseconds busy_timeout, Open open)
+    : SqliteConnection(std::move(name), busy_timeout),
+      resting_(std::move(file)),
+      open_(std::move(open)) {}
+
+std::int64_t RestingConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
+  if (resting_.run(sql, parameters, on_row)) return 0;
   wake();
   return SqliteConnection::run(sql, parameters, on_row);
 }
@@ -141,20 +149,12 @@ void RestingConnection::begin(Access access, std::chrono::milliseconds patience)
   SqliteConnection::begin(access, patience);
 }
 
-bool RestingConnection::keep_reading() noexcept {
-  return file_ == nullptr && SqliteConnection::keep_reading();
-}
-
-void RestingConnection::rollback() noexcept {
-  if (file_ == nullptr) SqliteConnection::rollback();
-}
-
 /// The lock is held until the store's own connections hold theirs: nobody can take the file out of
 /// WAL mode in between.
 void RestingConnection::wake() {
-  if (file_ == nullptr) return;
+  if (resting_.ended()) return;
   replace_handle(open_());
-  file_.reset();
+  resting_.end();
 }
 
 }  // namespace kvstore::engine

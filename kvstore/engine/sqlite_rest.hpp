@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <kvstore/engine/sqlite_connection.hpp>
 #include <kvstore/engine/sqlite_handle.hpp>
@@ -16,16 +18,41 @@
 
 namespace kvstore::engine {
 
+/// The lock that every connection to a database holds.
+class SharedLock {
+ public:
+  explicit SharedLock(sqlite3_file* file) noexcept
+      : file_(file), locked_(file->pMethods->xLock(file, SQLITE_LOCK_SHARED) == SQLITE_OK) {}
+  ~SharedLock() noexcept {
+    if (locked_) file_->pMethods->xUnlock(file_, SQLITE_LOCK_NONE);
+  }
+  SharedLock(const SharedLock&) = delete;
+  SharedLock& operator=(const SharedLock&) = delete;
+  SharedLock(SharedLock&&) = delete;
+  SharedLock& operator=(SharedLock&&) = delete;
+
+  /// False: somebody has the file alone just now.
+  [[nodiscard]] bool locked() const noexcept { return locked_; }
+
+ private:
+  sqlite3_file* file_;
+  bool locked_;
+};
+
 /// A store's file whose entries are read without a connection, as long as what was committed of
 /// them is in the file. Used by one thread at a time.
 ///
 /// To open a store takes much longer than to read an entry: SQLite makes the log and its index, or
-/// reads them, and then reads the schema. A short program needs none of that. This object holds the
+/// reads them, and then reads the schema. A short program needs none of that. This object takes the
 /// lock that every connection holds, under which nobody else can write the file but from a log, and
 /// nobody can remove a log. So as long as there is none, the file is what was committed. Where
 /// somebody else has the store open there is one; then it takes the lock of those who read the file
 /// alone for each entry, under which nothing is moved into the file, and believes the pages of
 /// which the log has no newer state.
+///
+/// It keeps the first lock from one read to the next, except where a store is `read_only` and there
+/// is no log: who writes it then moves the log into the file when he closes it, as this process
+/// could not.
 /// Source: https://sqlite.org/walformat.html §2.3 and https://sqlite.org/lockingv3.html §3.
 class RestingFile {
   /// Only `find` makes one.
@@ -36,14 +63,17 @@ class RestingFile {
  public:
   /// Absent: there is a log and nobody who keeps its index, or it has another first page, or that
   /// does not tell that this is a current store, or the path leads to another file, or this process
-  /// could not make a log for it.
-  static std::shared_ptr<RestingFile> find(const DatabaseFile& file);
+  /// could not make a log for it, and is not to be `read_only`.
+  static std::shared_ptr<RestingFile> find(const DatabaseFile& file, bool read_only);
 
   RestingFile(Found /*by*/, const DatabaseFile& file) : place_(file), file_(file.path()) {}
 
   /// Hands out what the statement `find_entry` reads, when it is known to be what was committed.
   /// Returns whether it is known.
   bool read(std::string_view key, OnRow on_row);
+
+  /// Whether somebody else had the store open when it was found: there is a log.
+  [[nodiscard]] bool held() const noexcept { return index_.mapped(); }
 
   /// Whether nobody else has the file open, nor can open it as long as this object exists.
   [[nodiscard]] bool lock_out_others() noexcept;
@@ -58,9 +88,27 @@ class RestingFile {
 
   const DatabaseFile& place_;
   VfsFile file_;
-  WalIndex index_;          ///< Mapped where there is a log.
-  std::string first_page_;  ///< When the store was recognised.
+  std::optional<SharedLock> lock_{};  ///< Absent: it is taken for each read.
+  WalIndex index_;                    ///< Mapped where there is a log.
+  std::string first_page_;            ///< When the store was recognised.
   StoreShape shape_;
+};
+
+/// The first reads of single entries from a resting file.
+class RestingReads {
+ public:
+  /// `file`: may be null.
+  explicit RestingReads(std::shared_ptr<RestingFile> file) : file_(std::move(file)) {}
+
+  /// Does what a statement asks for, if it is one of these reads. Returns whether it did.
+  bool run(std::string_view sql, Row parameters, OnRow on_row);
+
+  [[nodiscard]] bool ended() const noexcept { return file_ == nullptr; }
+  void end() noexcept { file_.reset(); }
+
+ private:
+  std::shared_ptr<RestingFile> file_;
+  int reads_ = 0;
 };
 
 /// Reads single entries of the file of a store alone. It turns into a connection to the open store
@@ -77,15 +125,12 @@ class RestingConnection final : public SqliteConnection {
   std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
   void run_many(std::string_view sql, NextRow next_row, OnResult on_result) override;
   void begin(Access access, std::chrono::milliseconds patience) override;
-  bool keep_reading() noexcept override;
-  void rollback() noexcept override;
 
  private:
   void wake();
 
-  std::shared_ptr<RestingFile> file_;
+  RestingReads resting_;
   Open open_;
-  int reads_ = 0;
 };
 
 }  // namespace kvstore::engine

@@ -11,7 +11,6 @@
 #include <kvstore/engine/sqlite_open.hpp>
 #include <kvstore/engine/sqlite_record.hpp>
 #include <kvstore/engine/sqlite_schema.hpp>
-#include <kvstore/engine/sqlite_wal.hpp>
 #include <kvstore/engine/text.hpp>
 
 namespace kvstore::engine {
@@ -252,14 +251,6 @@ bool has_usual_header(std::string_view first_page) {
          u32(first_page, schema_format) <= newest_schema_format;
 }
 
-/// Whether it is read in WAL mode: otherwise a journal is open only while somebody writes. Asking
-/// for the log's index would make one.
-bool has_log_open(sqlite3* database) {
-  sqlite3_file* log = nullptr;
-  sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-  return log != nullptr && log->pMethods != nullptr;
-}
-
 bool is_current(const Facts& facts) {
   return facts == Facts{application_id, sqlite_format, "UTF-8"};
 }
@@ -289,15 +280,6 @@ Contents read_contents(sqlite3* database, const std::string& name) {
                        std::string(column_text(row, 3))});
           });
   return contents;
-}
-
-/// Of a file whose first page nobody is writing.
-bool holds_current_store(sqlite3_file& file) {
-  std::array<char, usual_page_bytes> page{};
-  sqlite3_int64 bytes = 0;
-  return file.pMethods->xRead(&file, page.data(), usual_page_bytes, 0) == SQLITE_OK &&
-         file.pMethods->xFileSize(&file, &bytes) == SQLITE_OK &&
-         shape_of_current_store({page.data(), page.size()}, static_cast<std::uint64_t>(bytes));
 }
 
 /// Only a store's own objects, and what changes no behaviour, may be in a file that bears no mark.
@@ -425,23 +407,6 @@ std::optional<StoreShape> shape_of_current_store(std::string_view first_page,
 Schema examine_schema(sqlite3* database, const std::string& name) {
   return is_complete(database, name) ? Schema::current
                                      : examine(read_contents(database, name), name);
-}
-
-Recognised recognise(sqlite3* database, const std::string& name) {
-  // SQLite reads the schema here, which it needs for any statement, and before that the log's
-  // index. Without that the index may be one that nobody has made yet: what is in the way, another
-  // process that makes it after a crash perhaps, tells whoever asks next.
-  const int code = sqlite3_table_column_metadata(database, "main", "kv", nullptr, nullptr, nullptr,
-                                                 nullptr, nullptr, nullptr);
-  if (code != SQLITE_OK || !has_log_open(database)) return {examine_schema(database, name), false};
-  const WalIndex index(database);
-  constexpr std::uint32_t first_page = 1;
-  const Mark before = index.header();
-  if (before.known && !index.may_hold(first_page) && holds_current_store(*file_of(database)) &&
-      index.header() == before) {
-    return {Schema::current, true};
-  }
-  return {examine_schema(database, name), true};
 }
 
 void upgrade_schema(sqlite3* database, const std::string& name, Patience& patience) {

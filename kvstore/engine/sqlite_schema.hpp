@@ -40,16 +40,6 @@ enum class Schema {
 /// Looks without writing. Throws: not_a_store, newer_format.
 Schema examine_schema(sqlite3* database, const std::string& name);
 
-struct Recognised {
-  Schema schema;
-  bool wal;  ///< The file is known to be in WAL mode.
-};
-
-/// The same, for whoever opens a store. It looks at the first page where the log has no newer one,
-/// which saves the 36,000 to 80,000 instructions that SQLite needs to answer; so it needs the log's
-/// index in shared memory, and the connection must not have `locking_mode = EXCLUSIVE`.
-Recognised recognise(sqlite3* database, const std::string& name);
-
 inline constexpr int usual_page_bytes = 4096;
 
 /// Where the entries of a store are in its file.

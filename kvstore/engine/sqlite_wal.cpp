@@ -51,6 +51,12 @@ void forget_interrupt(sqlite3* database) {
 
 }  // namespace
 
+bool has_log_open(sqlite3* database) noexcept {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  return log != nullptr && log->pMethods != nullptr;
+}
+
 WalIndex::WalIndex(sqlite3* database) noexcept : WalIndex(file_of(database)) {}
 
 WalIndex::WalIndex(sqlite3_file* file) noexcept {

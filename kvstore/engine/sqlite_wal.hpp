@@ -9,6 +9,10 @@
 
 namespace kvstore::engine {
 
+/// Whether a connection that has read reads in WAL mode: otherwise a journal is open only while
+/// somebody writes. Asking for the log's index would make one.
+bool has_log_open(sqlite3* database) noexcept;
+
 /// SQLite's index of the write-ahead log: shared memory that changes with every commit of anybody,
 /// so that looking costs no system call.
 /// Source: https://sqlite.org/walformat.html §2.1 (3.40).

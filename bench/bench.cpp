@@ -28,7 +28,8 @@
 //   mixed/50_50        the same, half and half                                  1,000
 //   ycsb/A … ycsb/F    the core workloads of YCSB, ten fields a document        by Zipf's law
 //   open/alone         open a database that exists, read one document, close    one
-//   open/held          the same, while another process has it open              one
+//   open/read_only     the same, opened for reading only                        one
+//   open/held          as open/alone, while another process has it open         one
 //   memory/opened      counters: memory of an opened database, nothing kept     none
 //   growth/get/N       as get/uniform with nothing kept parsed, N entries       all, evenly
 //   growth/set/N       as set/normal, in the same                               all, evenly

@@ -36,6 +36,9 @@ struct Settings {
 
   /// Whether parsed documents may be kept; without, each read parses. Default: true.
   bool keep_parsed = true;
+
+  /// Opened for reading only; of a peer that many processes may open. Default: false.
+  bool read_only = false;
 };
 
 /// What one thread does with a database. A document goes in and comes out as nlohmann::json:

@@ -14,12 +14,13 @@ namespace {
 using benchmark::State;
 
 /// What a short program does: it opens a database that exists, reads, and closes.
-void open_get_close(State& state, const Peer& peer, const Data& data) {
+void open_get_close(State& state, const Peer& peer, const Data& data,
+                    const Settings& settings = {}) {
   const Documents& documents = Documents::of(data);
   const std::string directory = database_to_read(peer, documents);
   const std::string key = Documents::key(documents.size() / 2);
   repeat(state, 3, [&] {
-    const auto database = peer.open(directory, {});
+    const auto database = peer.open(directory, settings);
     benchmark::DoNotOptimize(database->session()->get(key));
   });
 }
@@ -70,6 +71,8 @@ void register_processes_of(const Peer& peer, std::size_t bytes) {
   const Data data = ordinary(bytes);
   add_row("open/alone" + size, peer, [=](State& state) { open_get_close(state, peer, data); });
   if (!peer.many_processes) return;
+  add_row("open/read_only" + size, peer,
+          [=](State& state) { open_get_close(state, peer, data, {.read_only = true}); });
   add_row("open/held" + size, peer, [=](State& state) { open_while_held(state, peer, data); });
   const std::string row = "get/beside_writer" + size;
   add_row(row, peer, [=](State& state) { get_beside_writer(state, peer, data, row); });

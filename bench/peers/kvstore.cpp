@@ -57,6 +57,7 @@ std::unique_ptr<Database> open(const std::string& directory, const Settings& set
   }
   if (settings.cache_bytes) options.cache_bytes = *settings.cache_bytes;
   if (!settings.keep_parsed) options.cache_bytes = 0;
+  options.read_only = settings.read_only;
   return std::make_unique<KvstoreDatabase>(directory, options);
 }
 

@@ -159,13 +159,14 @@ class LmdbDatabase : public Database {
     // Address space only: the file grows as it is written.
     constexpr std::size_t largest = std::size_t{64} << 30U;
     check(mdb_env_set_mapsize(raw, largest));
-    const unsigned flags =
-        MDB_NOTLS | (settings.durability == Durability::normal ? unsigned{MDB_NOSYNC} : 0U);
+    const unsigned flags = MDB_NOTLS |
+                           (settings.durability == Durability::normal ? unsigned{MDB_NOSYNC} : 0U) |
+                           (settings.read_only ? unsigned{MDB_RDONLY} : 0U);
     constexpr mdb_mode_t mode = 0600;
     check(mdb_env_open(raw, directory.c_str(), flags, mode));
-    Transaction write = begin(raw, 0);
-    check(mdb_dbi_open(write.get(), nullptr, 0, &table_));
-    commit(std::move(write));
+    Transaction first = begin(raw, settings.read_only ? unsigned{MDB_RDONLY} : 0U);
+    check(mdb_dbi_open(first.get(), nullptr, 0, &table_));
+    commit(std::move(first));
   }
 
   std::unique_ptr<Session> session() override {

@@ -22,12 +22,15 @@ class SqliteSession : public Session {
   SqliteSession(const std::string& file, const Settings& settings, std::mutex& writing)
       : writing_(writing) {
     sqlite3* raw = nullptr;
-    const int code =
-        sqlite3_open_v2(file.c_str(), &raw,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+    const int code = sqlite3_open_v2(
+        file.c_str(), &raw,
+        SQLITE_OPEN_NOMUTEX | (settings.read_only ? SQLITE_OPEN_READONLY
+                                                  : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE),
+        nullptr);
     database_.reset(raw);
     check(code);
     check(sqlite3_busy_timeout(raw, 5000));
+    if (settings.read_only) return;
     execute("PRAGMA journal_mode = WAL");
     execute(settings.durability == Durability::full ? "PRAGMA synchronous = FULL"
                                                     : "PRAGMA synchronous = NORMAL");

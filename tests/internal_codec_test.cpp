@@ -2,7 +2,6 @@
 #include <kvstore/internal/compare.hpp>
 #include <kvstore/internal/pointer.hpp>
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>

@@ -14,6 +14,7 @@
 #include <kvstore/engine/sqlite_open.hpp>
 #include <kvstore/engine/sqlite_rest.hpp>
 #include <kvstore/engine/sqlite_schema.hpp>
+#include <kvstore/engine/sqlite_vfs_file.hpp>
 #include <kvstore/engine/sqlite_wal.hpp>
 #include <kvstore/engine/text.hpp>
 
@@ -165,10 +166,8 @@ class FileEngine final : public Engine {
     const std::lock_guard lock(mutex_);
     const bool lend = resting_ != nullptr && !lent_ && role == Access::read_row;
     if (immutable_) {
-      auto connection =
-          std::make_unique<ImmutableConnection>(file_, options_, lend ? resting_ : nullptr);
-      lent_ = lent_ || lend;
-      return connection;
+      return std::make_unique<ImmutableConnection>(
+          file_, options_, lend ? std::exchange(resting_, nullptr) : nullptr);
     }
     if (lend) {
       auto connection =
@@ -304,22 +303,29 @@ class FileEngine final : public Engine {
       immutable_ = options_.read_only && !resting_->held();
       return nullptr;
     }
-    immutable_ = options_.read_only && !file_.has_log();
+    if (options_.read_only) return open_read_only(patience);
+    std::shared_ptr<sqlite3> database = file_.open(options_, true);
+    if (examine_first(database.get()) != Schema::current) {
+      prepare_to_write(database.get(), options_.durability, name());
+      upgrade_schema(database.get(), name(), patience);
+    }
+    if (!has_log_open(database.get())) use_wal(database.get(), name(), patience);
+    go_live(database);
+    return database;
+  }
+
+  /// A log that is there stays until it has been read: SQLite makes one where it finds none.
+  std::shared_ptr<sqlite3> open_read_only(Patience& patience) {
+    const VfsFile file(file_.path(), true);
+    const SharedLock lock(file);
+    if (file.get() != nullptr && !lock.locked()) raise_busy(patience, name());
+    immutable_ = !file_.has_log();
     if (immutable_) {
       refuse_older(examine_schema(file_.open_immutable().get(), name()));
       return nullptr;
     }
     std::shared_ptr<sqlite3> database = file_.open(options_, true);
-    const Schema found = examine_first(database.get());
-    if (options_.read_only) {
-      refuse_older(found);
-    } else {
-      if (found != Schema::current) {
-        prepare_to_write(database.get(), options_.durability, name());
-        upgrade_schema(database.get(), name(), patience);
-      }
-      if (!has_log_open(database.get())) use_wal(database.get(), name(), patience);
-    }
+    refuse_older(examine_first(database.get()));
     go_live(database);
     return database;
   }

@@ -39,7 +39,8 @@ class SqliteConnection : public Connection {
   [[nodiscard]] std::uint32_t committed_frames() const noexcept { return committed_frames_; }
 
  protected:
-  /// Without a handle: before it is replaced nothing is to be called but what ends a use.
+  /// Without a handle: before it is replaced nothing is to be called but `state` and what ends a
+  /// use, `keep_reading` included.
   SqliteConnection(std::string name, std::chrono::milliseconds busy_timeout);
 
   void replace_handle(std::shared_ptr<sqlite3> database);

@@ -7,11 +7,16 @@
 #include <kvstore/engine/sqlite_connection.hpp>
 #include <kvstore/engine/sqlite_open.hpp>
 #include <kvstore/engine/sqlite_rest.hpp>
+#include <kvstore/engine/sqlite_vfs_file.hpp>
 
 namespace kvstore::engine {
 
-/// A connection that reads a file which this process may not write, without its -wal and -shm
-/// files. It opens the file when it is first needed, and again when somebody has written it.
+/// A connection of a read-only store that had no log when it was opened: it reads the file without
+/// making a log and its index. It opens the file when it is first needed, and again when somebody
+/// has written it; where there is a log then, as any other connection does.
+///
+/// Without a log each statement, or transaction, holds SharedLock, and fails when there is one in
+/// the end: then the file may have been written while it was read.
 class ImmutableConnection final : public SqliteConnection {
  public:
   /// `resting`: what single entries may be read from instead, or null.
@@ -20,19 +25,27 @@ class ImmutableConnection final : public SqliteConnection {
 
   using SqliteConnection::run;
   std::int64_t run(std::string_view sql, Row parameters, OnRow on_row) override;
+  void run_many(std::string_view sql, NextRow next_row, OnResult on_result) override;
   void begin(Access access, std::chrono::milliseconds patience) override;
   using SqliteConnection::commit;
   void commit(AfterCommit after) override;
+  void rollback() noexcept override;
 
  private:
+  class Use;
+
+  void reliably(FunctionRef<void()> body);
+  void lock();
   void refresh();
   void refuse_changed_file() const;
 
   const DatabaseFile& file_;
   Options options_;
   RestingReads resting_;
-  std::optional<FileStamp> stamp_{};  ///< Of the file when it was opened last.
-  std::uint64_t trace_ = 0;           ///< The same; 0 where there was a log.
+  std::optional<VfsFile> lock_file_{};
+  std::optional<SharedLock> lock_{};
+  bool has_log_ = false;                  ///< It reads a log, too.
+  std::optional<std::uint64_t> trace_{};  ///< Of the file when it was opened last.
 };
 
 }  // namespace kvstore::engine

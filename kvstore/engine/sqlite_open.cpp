@@ -267,15 +267,6 @@ bool DatabaseFile::may_write() const noexcept {
   return allows(path_, W_OK) && allows(directory_, W_OK | X_OK);
 }
 
-FileStamp DatabaseFile::stamp() const {
-  struct stat facts {};
-  if (stat(path_.c_str(), &facts) != 0) return {};
-  return {{facts.st_dev, facts.st_ino},
-          static_cast<std::uint64_t>(facts.st_size),
-          facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec,
-          has_log()};
-}
-
 std::uint64_t DatabaseFile::trace() const {
   constexpr std::int64_t second = 1'000'000'000;
   const std::int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(

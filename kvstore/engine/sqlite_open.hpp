@@ -19,15 +19,6 @@ struct FileId {
   bool operator==(const FileId&) const = default;
 };
 
-/// What tells that a file was written or replaced, without opening it.
-struct FileStamp {
-  FileId id{};
-  std::uint64_t size = 0;
-  std::int64_t modified = 0;  ///< Units: nanoseconds.
-  bool has_log = false;       ///< A -wal or -journal file that is not empty lies beside it.
-  bool operator==(const FileStamp&) const = default;
-};
-
 /// A place where a store is, or can be.
 ///
 /// The file is never opened or closed other than by SQLite: closing any descriptor of it drops all
@@ -54,7 +45,6 @@ class DatabaseFile {
   void note();
 
   [[nodiscard]] FileId id() const;
-  [[nodiscard]] FileStamp stamp() const;
 
   /// Whether a -wal or -journal file that is not empty lies beside it.
   [[nodiscard]] bool has_log() const;

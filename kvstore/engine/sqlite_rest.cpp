@@ -45,10 +45,8 @@ std::shared_ptr<RestingFile> RestingFile::find(const DatabaseFile& file, bool re
   if (!read_only && !file.may_write()) return nullptr;
   // To look for the index of a log makes one, which a connection needs for a log of some length.
   if (read_only && file.may_have_log() && !file.has_log()) return nullptr;
-  auto found = std::make_shared<RestingFile>(Found(), file);
-  sqlite3_file* open = found->file_.get();
-  if (open == nullptr) return nullptr;
-  found->lock_.emplace(open);
+  auto found = std::make_shared<RestingFile>(Found(), file, read_only);
+  found->lock_.emplace(found->file_);
   if (!found->lock_->locked() || !found->recognise()) return nullptr;
   if (read_only && !found->held()) found->lock_.reset();
   return found;
@@ -61,7 +59,7 @@ bool RestingFile::reliably(FunctionRef<bool()> body) const {
     return lock.locked() && index_.sound() && body();
   }
   if (lock_) return body() && has_no_log();
-  const SharedLock lock(file_.get());
+  const SharedLock lock(file_);
   return lock.locked() && body() && has_no_log();
 }
 

@@ -18,42 +18,20 @@
 
 namespace kvstore::engine {
 
-/// The lock that every connection to a database holds.
-class SharedLock {
- public:
-  explicit SharedLock(sqlite3_file* file) noexcept
-      : file_(file), locked_(file->pMethods->xLock(file, SQLITE_LOCK_SHARED) == SQLITE_OK) {}
-  ~SharedLock() noexcept {
-    if (locked_) file_->pMethods->xUnlock(file_, SQLITE_LOCK_NONE);
-  }
-  SharedLock(const SharedLock&) = delete;
-  SharedLock& operator=(const SharedLock&) = delete;
-  SharedLock(SharedLock&&) = delete;
-  SharedLock& operator=(SharedLock&&) = delete;
-
-  /// False: somebody has the file alone just now.
-  [[nodiscard]] bool locked() const noexcept { return locked_; }
-
- private:
-  sqlite3_file* file_;
-  bool locked_;
-};
-
 /// A store's file whose entries are read without a connection, as long as what was committed of
 /// them is in the file. Used by one thread at a time.
 ///
 /// To open a store takes much longer than to read an entry: SQLite makes the log and its index, or
-/// reads them, and then reads the schema. A short program needs none of that. This object takes the
-/// lock that every connection holds, under which nobody else can write the file but from a log, and
-/// nobody can remove a log. So as long as there is none, the file is what was committed. Where
-/// somebody else has the store open there is one; then it takes the lock of those who read the file
-/// alone for each entry, under which nothing is moved into the file, and believes the pages of
-/// which the log has no newer state.
+/// reads them, and then reads the schema. A short program needs none of that. Under SharedLock the
+/// file is what was committed as long as there is no log. Where somebody else has the store open
+/// there is one; then this object takes the lock of those who read the file alone for each entry,
+/// under which nothing is moved into the file, and believes the pages of which the log has no newer
+/// state.
 ///
-/// It keeps the first lock from one read to the next, except where a store is `read_only` and there
+/// It keeps SharedLock from one read to the next, except where a store is `read_only` and there
 /// is no log: who writes it then moves the log into the file when he closes it, as this process
 /// could not.
-/// Source: https://sqlite.org/walformat.html §2.3 and https://sqlite.org/lockingv3.html §3.
+/// Source: https://sqlite.org/walformat.html §2.3.
 class RestingFile {
   /// Only `find` makes one.
   struct Found {
@@ -63,10 +41,12 @@ class RestingFile {
  public:
   /// Absent: there is a log and nobody who keeps its index, or it has another first page, or that
   /// does not tell that this is a current store, or the path leads to another file, or this process
-  /// could not make a log for it, and is not to be `read_only`.
+  /// could not make a log for it; of one that is `read_only` that matters not, but that the log is
+  /// not empty.
   static std::shared_ptr<RestingFile> find(const DatabaseFile& file, bool read_only);
 
-  RestingFile(Found /*by*/, const DatabaseFile& file) : place_(file), file_(file.path()) {}
+  RestingFile(Found /*by*/, const DatabaseFile& file, bool read_only)
+      : place_(file), file_(file.path(), read_only) {}
 
   /// Hands out what the statement `find_entry` reads, when it is known to be what was committed.
   /// Returns whether it is known.

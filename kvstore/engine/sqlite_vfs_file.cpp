@@ -4,7 +4,7 @@
 
 namespace kvstore::engine {
 
-VfsFile::VfsFile(const std::string& path)
+VfsFile::VfsFile(const std::string& path, bool read_only)
     : name_(sqlite3_create_filename(path.c_str(), (path + "-journal").c_str(),
                                     (path + "-wal").c_str(), 0, nullptr)) {
   if (name_ == nullptr) throw std::bad_alloc();
@@ -13,7 +13,8 @@ VfsFile::VfsFile(const std::string& path)
   if (vfs == nullptr) return;
   const auto bytes = static_cast<std::size_t>(vfs->szOsFile);
   memory_ = std::make_unique<std::max_align_t[]>(bytes / sizeof(std::max_align_t) + 1);
-  constexpr int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_MAIN_DB;
+  const int flags =
+      SQLITE_OPEN_MAIN_DB | (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
   open_ = vfs->xOpen(vfs, name_.get(), file(), flags, nullptr) == SQLITE_OK;
 }
 

@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -209,6 +211,17 @@ TEST_F(AtRest, LeavesNoLogWhereAReadOnlyStoreWaitedForAWriterThatClosed) {
   EXPECT_EQ(closing.wait(), 0);
   const auto begin = fs::directory_iterator(dir_.path());
   EXPECT_EQ(std::distance(begin, fs::directory_iterator()), 1);
+}
+
+TEST_F(AtRest, TellsAReadOnlyStoreAtOnceThatItCannotBeOpened) {
+  const KVStore store(file_, read_only);
+  struct rlimit before {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const struct rlimit none { 0, before.rlim_max };
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_KV_ERROR(store.count(), ErrorCode::io, "open");
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(store.count(), 2U);
 }
 
 TEST_F(AtRest, IsReadWholeOrNotAtAllByAReadOnlyStoreWhileOthersWriteIt) {

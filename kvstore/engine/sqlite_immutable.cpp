@@ -31,6 +31,10 @@ ImmutableConnection::ImmutableConnection(const DatabaseFile& file, const Options
 /// Throws: busy.
 void ImmutableConnection::lock() {
   if (!lock_file_) lock_file_.emplace(file_.path(), true);
+  if (lock_file_->get() == nullptr) {
+    lock_file_.reset();
+    return;  // to open a connection will tell why
+  }
   Patience patience(options_.busy_timeout);
   for (lock_.emplace(*lock_file_); !lock_->locked(); lock_.emplace(*lock_file_)) {
     if (!patience.wait()) raise_busy(patience, file_.name());

@@ -199,7 +199,9 @@ class FailingDisk : public ::testing::Test {
   FailingVfs disk_;
   std::string file_ = dir_.file("store.db");
   /// Keeps few pages in memory, so that a large value is written before the commit.
-  std::optional<KVStore> store_{std::in_place, file_, Options{.cache_bytes = 0}};
+  // Patient: under a sanitizer it takes seconds to store very large documents.
+  std::optional<KVStore> store_{std::in_place, file_,
+                                Options{.busy_timeout = Duration(60'000), .cache_bytes = 0}};
 };
 
 TEST_F(FailingDisk, ThatCannotSyncACommitMakesItsOutcomeUnknown) {

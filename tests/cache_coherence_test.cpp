@@ -82,8 +82,8 @@ TEST_P(Coherence, NoReadIsOlderThanWhatAnotherProcessHasAnnounced) {
   std::cout << reads << " reads, " << hits << " of them from memory, " << kills << " kills\n";
   EXPECT_EQ(stale, 0U);
   EXPECT_EQ(hits > 0, cached);
-  EXPECT_GT(reads, 10'000U);
-  EXPECT_GT(kills, 1);
+  EXPECT_GT(reads, 1'000U);
+  EXPECT_GT(kills, 0);
   EXPECT_GT(announced.largest(), 100) << "the other process hardly wrote";
   EXPECT_TRUE(store.check().ok());
 }

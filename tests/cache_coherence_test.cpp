@@ -56,9 +56,13 @@ TEST_P(Coherence, NoReadIsOlderThanWhatAnotherProcessHasAnnounced) {
       for (int i = 0; !over; ++i) store.set("own", i);
     });
   }
-  const auto end = std::chrono::steady_clock::now() + duration;
+  constexpr std::uint64_t least_reads = 10'000;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto passed = [&] { return std::chrono::steady_clock::now() - begin; };
   int kills = 0;
-  while (std::chrono::steady_clock::now() < end) {
+  const auto enough = [&] { return reads > least_reads && kills > 1; };
+  // Longer where a sanitizer meets a busy machine.
+  while (passed() < duration || (!enough() && passed() < 10 * duration)) {
     Process writer(worker({"announce", file, dir.file("announced")}));
     ASSERT_EQ(writer.line(), "ready");
     const std::string script =
@@ -82,8 +86,8 @@ TEST_P(Coherence, NoReadIsOlderThanWhatAnotherProcessHasAnnounced) {
   std::cout << reads << " reads, " << hits << " of them from memory, " << kills << " kills\n";
   EXPECT_EQ(stale, 0U);
   EXPECT_EQ(hits > 0, cached);
-  EXPECT_GT(reads, 1'000U);
-  EXPECT_GT(kills, 0);
+  EXPECT_GT(reads, least_reads);
+  EXPECT_GT(kills, 1);
   EXPECT_GT(announced.largest(), 100) << "the other process hardly wrote";
   EXPECT_TRUE(store.check().ok());
 }

@@ -198,8 +198,8 @@ class FailingDisk : public ::testing::Test {
   TempDir dir_;
   FailingVfs disk_;
   std::string file_ = dir_.file("store.db");
-  /// Keeps few pages in memory, so that a large value is written before the commit.
-  // Patient: under a sanitizer it takes seconds to store very large documents.
+  /// Keeps few pages in memory, so that a large value is written before the commit. Patient, for
+  /// under a sanitizer that takes seconds.
   std::optional<KVStore> store_{std::in_place, file_,
                                 Options{.busy_timeout = Duration(60'000), .cache_bytes = 0}};
 };

@@ -700,17 +700,20 @@ class NeverOlder : public AtRest {
     Process writer(worker({"announce-in-passing", file_, dir_.file("announced")}));
     ASSERT_EQ(writer.line(), "ready");
     std::uint64_t stores = 0;
+    std::uint64_t began_at_rest = 0;
     std::uint64_t rested = 0;
     std::uint64_t rested_reads = 0;
     std::uint64_t disturbed = 0;
     std::uint64_t stale = 0;
     const auto begin = std::chrono::steady_clock::now();
     const auto passed = [&] { return std::chrono::steady_clock::now() - begin; };
-    const auto shown = [&] { return rested_reads > 0 && disturbed > 0; };
+    // One that takes its lock anew for each read hardly rests to its end beside such a writer.
+    const std::uint64_t& least = options.read_only ? rested_reads : rested;
+    const auto shown = [&] { return least > 0 && disturbed > 0; };
     for (; passed() < duration || (!shown() && passed() < 30 * duration); ++stores) {
       const KVStore store(file_, options);
       bool at_rest = rests();
-      rested += at_rest ? 1 : 0;
+      began_at_rest += at_rest ? 1 : 0;
       for (std::size_t read = 0; read < reads; ++read) {
         const std::size_t key = read % keys;
         const std::int64_t at_least = announced.of(key);
@@ -726,14 +729,15 @@ class NeverOlder : public AtRest {
         at_rest = rests();
         ++(at_rest ? rested_reads : disturbed);
       }
+      rested += at_rest ? 1 : 0;
     }
     writer.kill_now();
     writer.wait();
-    std::cout << stores << " stores, " << rested << " of them at rest, " << disturbed
+    std::cout << stores << " stores, " << began_at_rest << " of them at rest, " << disturbed
               << " not to the end; " << rested_reads << " reads at rest; " << announced.largest()
               << " numbers\n";
     EXPECT_EQ(stale, 0U);
-    EXPECT_GT(rested_reads, 0U);
+    EXPECT_GT(least, 0U);
     EXPECT_GT(disturbed, 0U);
     EXPECT_TRUE(KVStore(file_).check().ok());
   }

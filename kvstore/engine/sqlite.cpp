@@ -400,7 +400,7 @@ class FileEngine final : public Engine {
   std::atomic<bool> live_{false};                ///< `index_` is mapped.
   std::atomic<std::uint64_t> copied_bytes_{0};   ///< Of the file when its log was last copied.
   std::mutex mutex_;                             ///< Guards what `connect` and `tidy` change.
-  std::shared_ptr<RestingFile> resting_;         ///< Until the store is live.
+  std::shared_ptr<RestingFile> resting_;         ///< Until it is live, or was handed out.
   bool lent_ = false;                            ///< `resting_`, to the one who may use it.
   std::optional<GuardedCheckpoint> checkpoint_;  ///< Closed after all other connections.
   std::shared_ptr<sqlite3> anchor_;              ///< Keeps `index_` mapped.

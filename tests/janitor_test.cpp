@@ -83,6 +83,15 @@ TEST(Janitor, KeepsAWriterWaitingWhenOthersWereInTheWayOnce) {
   janitor.stop();
 }
 
+TEST(Janitor, KeepsAWriterWaitingWhenOthersWereInTheWayForAMoment) {
+  std::atomic<int> runs{0};
+  Janitor janitor([&] { return ++runs < 6 ? Tidied::incomplete : Tidied::done; }, {});
+  janitor.wake();
+  janitor.wait(no_deadline);
+  EXPECT_EQ(runs, 6);
+  janitor.stop();
+}
+
 TEST(Janitor, KeepsAWriterWaitingWhileAttemptsAdvance) {
   std::atomic<int> runs{0};
   Janitor janitor([&] { return ++runs < 3 ? Tidied::advanced : Tidied::done; }, {});

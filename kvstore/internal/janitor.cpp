@@ -11,8 +11,9 @@ using std::chrono::milliseconds;
 
 namespace {
 
-/// Whoever is in the way of fewer attempts than this may only have been without a processor.
-constexpr int most_in_vain = 3;
+/// Whoever is in the way of fewer attempts than this, which take a third of a second with the rests
+/// between them, may only have been without a processor.
+constexpr int most_in_vain = 6;
 
 }  // namespace
 

@@ -319,7 +319,7 @@ class FileEngine final : public Engine {
     const VfsFile file(file_.path(), true);
     const SharedLock lock(file);
     if (file.get() != nullptr && !lock.locked()) raise_busy(patience, name());
-    immutable_ = !file_.has_log();
+    immutable_ = !file_.may_be_written();
     if (immutable_) {
       refuse_older(examine_schema(file_.open_immutable().get(), name()));
       return nullptr;

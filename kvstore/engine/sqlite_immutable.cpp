@@ -1,3 +1,4 @@
+#include <exception>
 #include <utility>
 
 #include <kvstore/engine/sqlite_immutable.hpp>
@@ -30,6 +31,7 @@ ImmutableConnection::ImmutableConnection(const DatabaseFile& file, const Options
 /// Waits for whoever has the file alone, as he has who moves his log into it and closes it.
 /// Throws: busy.
 void ImmutableConnection::lock() {
+  if (lock_) return;
   if (!lock_file_) lock_file_.emplace(file_.path(), true);
   if (lock_file_->get() == nullptr) {
     lock_file_.reset();
@@ -47,7 +49,7 @@ void ImmutableConnection::refresh() {
   file_.refuse_other_file();
   if (has_log_) return;  // it stays as long as this connection, which sees what is in it
   lock();
-  if (file_.has_log()) {
+  if (file_.may_be_written()) {
     trace_.reset();
     replace_handle(file_.open(options_));
     SqliteConnection::run("SELECT 1 FROM sqlite_master", {}, [](Row) { return false; });
@@ -61,43 +63,65 @@ void ImmutableConnection::refresh() {
   trace_ = trace;
 }
 
-void ImmutableConnection::refuse_changed_file() const {
-  if (lock_ && file_.has_log()) {
-    throw Error(ErrorCode::busy,
-                "another process wrote " + file_.name() + " while it was being read; read again");
-  }
+bool ImmutableConnection::may_be_written() const {
+  return lock_ && file_.may_be_written();
 }
 
-/// Does what reads the file. Where that was written meanwhile, what looks like damage is none.
-void ImmutableConnection::reliably(FunctionRef<void()> body) {
+void ImmutableConnection::raise_written() const {
+  throw Error(ErrorCode::busy,
+              "another process wrote " + file_.name() + " while it was being read; read again");
+}
+
+/// Does what reads the file, and again where that was written meanwhile, as long as nothing was
+/// handed out; what looked like damage was none then. The log that there is now stays, for others
+/// remove none under the lock, and is read the second time.
+void ImmutableConnection::reliably(FunctionRef<void()> body, const HandedOut& handed_out) {
   const Use use(*this);
-  if (state() == State::idle) refresh();
+  const bool starts = state() == State::idle;
+  if (starts) refresh();
+  std::exception_ptr failure;
   try {
     body();
   } catch (...) {
-    refuse_changed_file();
-    throw;
+    failure = std::current_exception();
   }
-  refuse_changed_file();
+  if (handed_out != HandedOut::all && may_be_written()) {
+    if (!starts || handed_out != HandedOut::nothing) raise_written();
+    SqliteConnection::rollback();
+    refresh();
+    return body();
+  }
+  if (failure != nullptr) std::rethrow_exception(failure);
 }
 
 std::int64_t ImmutableConnection::run(std::string_view sql, Row parameters, OnRow on_row) {
   if (state() == State::idle && resting_.run(sql, parameters, on_row)) return 0;
   std::int64_t changed = 0;
-  reliably([&] { changed = SqliteConnection::run(sql, parameters, on_row); });
+  auto handed_out = HandedOut::nothing;
+  const auto hand_out = [&](Row row) {
+    const bool first = handed_out == HandedOut::nothing;
+    if (first && may_be_written()) raise_written();
+    handed_out = HandedOut::some;
+    const bool more = on_row(row);
+    if (first && !more) handed_out = HandedOut::all;
+    return more;
+  };
+  reliably([&] { changed = SqliteConnection::run(sql, parameters, hand_out); }, handed_out);
   return changed;
 }
 
 void ImmutableConnection::run_many(std::string_view sql, NextRow next_row, OnResult on_result) {
-  reliably([&] { SqliteConnection::run_many(sql, next_row, on_result); });
+  auto handed_out = HandedOut::some;  // the parameters cannot be had again
+  reliably([&] { SqliteConnection::run_many(sql, next_row, on_result); }, handed_out);
 }
 
 void ImmutableConnection::begin(Access access, std::chrono::milliseconds patience) {
-  reliably([&] { SqliteConnection::begin(access, patience); });
+  reliably([&] { SqliteConnection::begin(access, patience); }, HandedOut::nothing);
 }
 
 void ImmutableConnection::commit(AfterCommit after) {
-  reliably([&] { SqliteConnection::commit(after); });
+  const Use use(*this);
+  SqliteConnection::commit(after);
 }
 
 void ImmutableConnection::rollback() noexcept {

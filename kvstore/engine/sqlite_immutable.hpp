@@ -15,8 +15,9 @@ namespace kvstore::engine {
 /// making a log and its index. It opens the file when it is first needed, and again when somebody
 /// has written it; where there is a log then, as any other connection does.
 ///
-/// Without a log each statement, or transaction, holds SharedLock, and fails when there is one in
-/// the end: then the file may have been written while it was read.
+/// Without a log each statement, or transaction, holds SharedLock. Where there is one in the end
+/// the file may have been written while it was read: a statement that has handed out nothing yet
+/// reads that log, too, any other fails.
 class ImmutableConnection final : public SqliteConnection {
  public:
   /// `resting`: what single entries may be read from instead, or null.
@@ -33,11 +34,14 @@ class ImmutableConnection final : public SqliteConnection {
 
  private:
   class Use;
+  /// How much of what a statement reads; `all`: a single row, before which nobody had written.
+  enum class HandedOut : std::uint8_t { nothing, some, all };
 
-  void reliably(FunctionRef<void()> body);
+  void reliably(FunctionRef<void()> body, const HandedOut& handed_out);
   void lock();
   void refresh();
-  void refuse_changed_file() const;
+  [[nodiscard]] bool may_be_written() const;
+  [[noreturn]] void raise_written() const;
 
   const DatabaseFile& file_;
   Options options_;

@@ -199,6 +199,7 @@ void DatabaseFile::look(const Options& options) {
   }
   directory_ = fs::path(path_).parent_path().native();
   log_ = path_ + "-wal";
+  index_of_log_ = path_ + "-shm";
   journal_ = path_ + "-journal";
   if (failure == 0) {
     refuse_what_is_no_database(facts, name_);
@@ -258,6 +259,10 @@ bool DatabaseFile::may_have_log() const noexcept {
 
 bool DatabaseFile::may_have_journal() const noexcept {
   return may_be_there(journal_);
+}
+
+bool DatabaseFile::may_be_written() const {
+  return has_log() || (may_have_log() && may_be_there(index_of_log_));
 }
 
 bool DatabaseFile::may_write() const noexcept {

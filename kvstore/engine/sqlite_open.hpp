@@ -56,6 +56,10 @@ class DatabaseFile {
   [[nodiscard]] bool may_have_log() const noexcept;
   [[nodiscard]] bool may_have_journal() const noexcept;
 
+  /// Whether somebody may have written it while SharedLock was held, from before this was false: a
+  /// log lies beside it that is not empty, or one with its index, which whoever writes it makes.
+  [[nodiscard]] bool may_be_written() const;
+
   /// Whether the system lets this process write the file, and make others beside it.
   [[nodiscard]] bool may_write() const noexcept;
 
@@ -79,7 +83,7 @@ class DatabaseFile {
  private:
   void look(const Options& options);
 
-  std::string path_, directory_, log_, journal_, name_;
+  std::string path_, directory_, log_, index_of_log_, journal_, name_;
   std::optional<FileId> found_{};
 };
 

@@ -8,7 +8,8 @@ namespace kvstore {
 namespace internal {
 
 /// The entries of a range, one of which at a time becomes a document: many parsed documents would
-/// not stay in the processor's cache until they are looked at.
+/// not stay in the processor's cache until they are looked at. The next one takes its place, and
+/// as much of its memory as it can: to allocate a document's parts takes longer than to parse it.
 class Scan {
  public:
   Scan(std::shared_ptr<Session> session, Range range)
@@ -39,7 +40,7 @@ class Scan {
 
   void parse() {
     try {
-      entry_ = pages_[next_].entry();
+      pages_[next_].fill(entry_);
     } catch (...) {
       pages_.end();
       next_ = 0;

@@ -145,7 +145,7 @@ std::vector<std::optional<json>> Reader::get_many(
 
 std::optional<Entry> Reader::entry(std::string_view key) const {
   std::optional<Entry> entry;
-  find(session(), key, [&](const Record& record) { entry = record.entry(); });
+  find(session(), key, [&](const Record& record) { record.fill(entry.emplace()); });
   return entry;
 }
 

@@ -10,15 +10,24 @@
 namespace kvstore::test {
 namespace {
 
-using internal::fast_parse;
+std::optional<json> fast_parse(std::string_view text) {
+  json value;
+  if (!internal::fast_parse(text, value)) return std::nullopt;
+  return value;
+}
 
 /// What both parsers make of a text must be the same, or the fast one must leave it to the other.
-void expect_same(const std::string& text) {
+/// `another`: a document in whose place it is built, too.
+void expect_as_nlohmann(const std::string& text, json& another) {
   const std::optional<json> fast = fast_parse(text);
+  const json before = another;
+  ASSERT_EQ(internal::fast_parse(text, another), fast.has_value()) << text;
   if (!fast) return;
   const json slow = json::parse(text, nullptr, false);
   ASSERT_FALSE(slow.is_discarded()) << "accepted: " << text;
   ASSERT_TRUE(identical_in_bits(*fast, slow)) << text << " became " << *fast << ", not " << slow;
+  ASSERT_TRUE(identical_in_bits(another, slow))
+      << text << " in the place of " << before << " became " << another << ", not " << slow;
 }
 
 class Texts {
@@ -167,11 +176,12 @@ class FastParse : public ::testing::Test {
 
 TEST_F(FastParse, ReadsTheSameAsNlohmannOrLeavesItToIt) {
   Texts texts;
+  json another;
   const int count = long_run() ? 1'000'000 : 30'000;
   for (int i = 0; i < count && !HasFatalFailure(); ++i) {
     const std::string text = texts.value(4);
-    expect_same(text);
-    expect_same(texts.mutated(text));
+    expect_as_nlohmann(text, another);
+    expect_as_nlohmann(texts.mutated(text), another);
   }
 }
 
@@ -197,6 +207,39 @@ TEST_F(FastParse, ReadsDatesBesideAZeroItself) {
 
 TEST_F(FastParse, KeepsTheLastOfEqualNames) {
   EXPECT_EQ(fast_parse(R"({"b":1,"a":2,"b":[3],"a":4})"), json::parse(R"({"a":4,"b":[3]})"));
+}
+
+TEST_F(FastParse, LeavesNothingOfTheDocumentInWhosePlaceItBuilds) {
+  const std::vector<std::string> texts = {"null",
+                                          "1",
+                                          R"("text")",
+                                          "[]",
+                                          "[1,2,3]",
+                                          R"([{"a":1},"b"])",
+                                          "{}",
+                                          R"({"a":1})",
+                                          R"({"a":1,"b":2,"c":3})",
+                                          R"({"b":[1,2],"c":{"d":null}})",
+                                          R"({"b":"x","a":{}})",
+                                          R"({"a":1,"b":2,"a":3})",
+                                          R"({"a":{"a":{"a":[]}}})"};
+  for (const std::string& before : texts) {
+    for (const std::string& text : texts) {
+      json value = json::parse(before);
+      ASSERT_TRUE(internal::fast_parse(text, value)) << text;
+      EXPECT_TRUE(identical_in_bits(value, json::parse(text))) << text << " after " << before;
+    }
+  }
+}
+
+TEST_F(FastParse, UsesThePartsOfADocumentOfTheSameFormAgain) {
+  json value = json::parse(R"({"list":[{"name":"a long text that was there before"}],"more":1})");
+  const json* name = &value["list"][0]["name"];
+  const char* text = name->get_ref<const std::string&>().data();
+  ASSERT_TRUE(internal::fast_parse(R"({"list":[{"name":"a text"},2],"other":null})", value));
+  EXPECT_EQ(&value["list"][0]["name"], name);
+  EXPECT_EQ(name->get_ref<const std::string&>().data(), text);
+  EXPECT_EQ(value, json::parse(R"({"list":[{"name":"a text"},2],"other":null})"));
 }
 
 TEST_F(FastParse, LeavesWhatIsNoJsonToNlohmann) {

@@ -374,6 +374,27 @@ TEST_P(Scans, LetTheCallerTakeTheEntriesThatTheyShow) {
   EXPECT_EQ(taken, keys);
 }
 
+TEST_P(Scans, ShowEachDocumentWholeWhateverTheOneBeforeWasAndWhatBecameOfIt) {
+  std::vector<json> documents;
+  for (int i = 0; i < 60; ++i) {
+    json document = {{"number", i}, {"list", std::vector<int>(static_cast<std::size_t>(i % 4), i)}};
+    if (i % 3 == 0) document["more"] = {{"text", std::string(30, 'x')}};
+    if (i % 5 == 0) document = document["list"];
+    documents.push_back(document);
+    store_.set(numbered(i), document);
+  }
+  std::vector<json> shown;
+  for (Entry& entry : store_.scan()) {
+    if (shown.size() % 2 == 0) {
+      shown.push_back(std::move(entry.value));
+    } else {
+      shown.push_back(entry.value);
+      if (entry.value.is_object()) entry.value["list"].push_back("of the caller");
+    }
+  }
+  EXPECT_EQ(shown, documents);
+}
+
 TEST_P(Scans, AreInputRanges) {
   static_assert(std::input_iterator<Cursor::iterator>);
   static_assert(std::is_same_v<decltype(std::declval<Cursor&>().begin()), decltype(Cursor::end())>);

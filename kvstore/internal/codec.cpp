@@ -366,9 +366,15 @@ void check_text(std::string_view text, std::string_view key, std::size_t max_byt
 }
 
 json decode(std::string_view text, std::string_view key) {
-  if (std::optional<json> value = fast_parse(text)) return *std::move(value);
+  json value;
+  decode(text, key, value);
+  return value;
+}
+
+void decode(std::string_view text, std::string_view key, json& out) {
+  if (fast_parse(text, out)) return;
   try {
-    return json::parse(text.begin(), text.end());
+    out = json::parse(text.begin(), text.end());
   } catch (const json::exception& error) {
     throw Error(ErrorCode::corrupt, "the value of " + engine::in_quotes(key) +
                                         " is damaged: " + error.what() + "; restore a backup");

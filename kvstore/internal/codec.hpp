@@ -38,6 +38,10 @@ void check_text(std::string_view text, std::string_view key, std::size_t max_byt
 /// The value of a text that was checked before it was stored.
 json decode(std::string_view text, std::string_view key);
 
+/// The same where there is another value, whose memory is used again as far as the two have the
+/// same form.
+void decode(std::string_view text, std::string_view key, json& out);
+
 /// A copy of a value that `encode` accepted, as `decode` would give it back.
 json as_decoded(const json& value);
 

@@ -9,7 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
+#include <kvstore/engine/function_ref.hpp>
 #include <kvstore/internal/pointer.hpp>
 
 namespace kvstore::internal {
@@ -42,30 +44,53 @@ struct Source {
   }
 };
 
+bool build(const dom::element& element, Source& source, json& out);
+
+/// Makes `out` an empty container, unless it is one already: its parts are to be used again.
+template <typename Container>
+Container& contained(json& out) {
+  if (out.get_ptr<Container*>() == nullptr) out = Container();
+  return out.get_ref<Container&>();
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the parser goes, which has a limit
+bool build_object(const dom::object& object, Source& source, json::object_t& members) {
+  auto next = members.begin();
+  // Names mostly come sorted, as `dump` wrote them. Of equal ones the last counts.
+  for (const auto [name, value] : object) {
+    auto member = next;
+    if (next != members.end() && next->first == name) {
+      ++next;
+    } else {
+      next = members.erase(next, members.end());
+      member = members.emplace_hint(next, std::string(name), nullptr);
+    }
+    if (!build(value, source, member->second)) return false;
+  }
+  members.erase(next, members.end());
+  return true;
+}
+
+// NOLINTNEXTLINE(misc-no-recursion): as above
+bool build_array(const dom::array& array, Source& source, json::array_t& items) {
+  items.reserve(array.size());
+  std::size_t count = 0;
+  for (const dom::element item : array) {
+    if (count == items.size()) items.emplace_back();
+    if (!build(item, source, items[count++])) return false;
+  }
+  items.resize(count);
+  return true;
+}
+
 /// Fills `out`; false: a number that the two parsers may type differently.
 // NOLINTNEXTLINE(misc-no-recursion): as deep as the parser goes, which has a limit
 bool build(const dom::element& element, Source& source, json& out) {
   switch (element.type()) {
-    case dom::element_type::OBJECT: {
-      out = json::object();
-      auto& members = out.get_ref<json::object_t&>();
-      // Names mostly come sorted, as `dump` wrote them. Of equal ones the last counts.
-      for (const auto [name, value] : dom::object(element)) {
-        const auto member = members.emplace_hint(members.end(), std::string(name), nullptr);
-        if (!build(value, source, member->second)) return false;
-      }
-      return true;
-    }
-    case dom::element_type::ARRAY: {
-      out = json::array();
-      auto& items = out.get_ref<json::array_t&>();
-      const dom::array array(element);
-      items.reserve(array.size());
-      for (const dom::element item : array) {
-        if (!build(item, source, items.emplace_back())) return false;
-      }
-      return true;
-    }
+    case dom::element_type::OBJECT:
+      return build_object(element, source, contained<json::object_t>(out));
+    case dom::element_type::ARRAY:
+      return build_array(element, source, contained<json::array_t>(out));
     case dom::element_type::INT64: {
       const auto number = std::int64_t(element);
       if (number == 0 && source.holds_minus_zero()) return false;
@@ -84,7 +109,7 @@ bool build(const dom::element& element, Source& source, json& out) {
       out = double(element);
       return true;
     case dom::element_type::STRING:
-      out = std::string(std::string_view(element));
+      contained<json::string_t>(out) = std::string_view(element);
       return true;
     case dom::element_type::BOOL:
       out = bool(element);
@@ -114,38 +139,37 @@ std::optional<dom::element> step_to(dom::element place, const json::json_pointer
   return place;
 }
 
-/// Parses a text and builds what stands at a place of it; of the root where `at` is null.
-std::optional<Part> parse(dom::parser& parser, std::string_view text,
-                          const json::json_pointer* at) {
-  dom::element root;
-  if (parser.parse(text.data(), text.size()).get(root) != simdjson::SUCCESS) return std::nullopt;
-  const std::optional<dom::element> place = at == nullptr ? root : step_to(root, *at);
-  Part part;
-  Source source{text};
-  if (place && !build(*place, source, part.value.emplace())) return std::nullopt;
-  return part;
-}
-
-std::optional<Part> parse(std::string_view text, const json::json_pointer* at) {
+/// Hands the root of a text to `use`. Returns what that returns, or false for what is no text.
+bool with_root(std::string_view text, engine::FunctionRef<bool(const dom::element&)> use) {
+  const auto parse = [&](dom::parser& parser) {
+    dom::element root;
+    return parser.parse(text.data(), text.size()).get(root) == simdjson::SUCCESS && use(root);
+  };
   // A parser keeps the memory that its largest text needed, some ten times as much.
   constexpr std::size_t largest_kept = 64U << 10U;
   if (text.size() > largest_kept) {
     dom::parser once;
-    return parse(once, text, at);
+    return parse(once);
   }
   thread_local dom::parser kept;
-  return parse(kept, text, at);
+  return parse(kept);
 }
 
 }  // namespace
 
-std::optional<json> fast_parse(std::string_view text) {
-  std::optional<Part> whole = parse(text, nullptr);
-  return whole ? std::move(whole->value) : std::nullopt;
+bool fast_parse(std::string_view text, json& out) {
+  Source source{text};
+  return with_root(text, [&](const dom::element& root) { return build(root, source, out); });
 }
 
 std::optional<Part> fast_parse_at(std::string_view text, const json::json_pointer& at) {
-  return parse(text, &at);
+  Part part;
+  Source source{text};
+  const bool known = with_root(text, [&](const dom::element& root) {
+    const std::optional<dom::element> place = step_to(root, at);
+    return !place || build(*place, source, part.value.emplace());
+  });
+  return known ? std::optional(std::move(part)) : std::nullopt;
 }
 
 }  // namespace kvstore::internal
@@ -154,8 +178,8 @@ std::optional<Part> fast_parse_at(std::string_view text, const json::json_pointe
 
 namespace kvstore::internal {
 
-std::optional<json> fast_parse(std::string_view /*text*/) {
-  return std::nullopt;
+bool fast_parse(std::string_view /*text*/, json& /*out*/) {
+  return false;
 }
 
 std::optional<Part> fast_parse_at(std::string_view /*text*/, const json::json_pointer& /*at*/) {

@@ -199,9 +199,12 @@ std::optional<Time> Record::expires_at() const noexcept {
   return parse_timestamp(expires_text);
 }
 
-Entry Record::entry() const {
-  return {std::string(key), parsed(), revision, parse_timestamp(updated_text).value_or(Time()),
-          expires_at()};
+void Record::fill(Entry& entry) const {
+  entry.key = key;
+  decode(text(), key, entry.value);
+  entry.revision = revision;
+  entry.updated_at = parse_timestamp(updated_text).value_or(Time());
+  entry.expires_at = expires_at();
 }
 
 bool find(const Reading& reading, std::string_view key, OnRecord on_record) {

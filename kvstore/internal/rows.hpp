@@ -43,7 +43,9 @@ struct Record {
   /// What stands at a place of the value. Absent: nullopt.
   [[nodiscard]] std::optional<json> parsed_at(const json::json_pointer& at) const;
   [[nodiscard]] std::optional<Time> expires_at() const noexcept;
-  [[nodiscard]] Entry entry() const;
+
+  /// `entry`: may be another one, whose memory is used again.
+  void fill(Entry& entry) const;
 };
 
 using OnRecord = engine::FunctionRef<void(const Record&)>;

@@ -229,6 +229,39 @@ TEST_F(AtRest, IsNotReadAsAMixtureByAReadOnlyStoreWhenALogWasThereMeanwhileAndWa
   EXPECT_EQ(store.get("other"), large('b'));
 }
 
+TEST_F(AtRest, IsNotShownAsAMixtureByAScanOfAReadOnlyStore) {
+  KVStore(file_).set_many({{"k", large('a')}, {"other", large('a')}}, {.ttl = Duration(60'000)});
+  bool passes = false;
+  Options options = read_only;
+  // Asked between the two entries.
+  options.clock = [&] {
+    if (std::exchange(passes, false)) {
+      elsewhere("UPDATE kv SET value = replace(value, 'a', 'b'); PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+    return std::chrono::floor<Duration>(std::chrono::system_clock::now());
+  };
+  const KVStore store(file_, options);
+  ASSERT_EQ(store.count(), 2U);
+  passes = true;
+  EXPECT_KV_ERROR(store.scan().begin(), ErrorCode::busy, "another process wrote");
+}
+
+TEST_F(AtRest, MayBeOpenedAndClosedByOthersAllTheTimeWhileAReadOnlyStoreTakesSnapshots) {
+  Process writer({"python3", "-c",
+                  "import sqlite3, sys\n"
+                  "while True:\n"
+                  "    db = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)\n"
+                  "    db.execute('UPDATE kv SET value = value + 1 WHERE key = \"other\"')\n"
+                  "    db.close()\n"
+                  "    print('closed', flush=True)\n",
+                  file_});
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(writer.line());
+    const KVStore store(file_, {.busy_timeout = Duration(20'000), .read_only = true});
+    for (int snapshots = 0; snapshots < 20; ++snapshots) EXPECT_NO_THROW(store.snapshot());
+  }
+}
+
 TEST_F(AtRest, IsNotReadAsAMixtureByAReadOnlyStoreBesideWhoeverHasAnEmptyLogOpen) {
   KVStore(file_).set_many({{"k", large('a')}, {"other", large('a')}});
   Process holder({"python3", "-c",
@@ -711,7 +744,7 @@ TEST_F(Held, IsWhatAKilledHolderLeft) {
 
 /// A process stores numbers in passing: it opens the file, commits, moves the log into the file and
 /// closes. A read that starts after it has announced a number must see it, whenever the store was
-/// opened that is read. One that is read only may tell that it was written meanwhile.
+/// opened that is read.
 class NeverOlder : public AtRest {
  protected:
   static constexpr std::size_t keys = 16;

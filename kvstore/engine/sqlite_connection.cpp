@@ -184,9 +184,10 @@ void SqliteConnection::begin(Access access, std::chrono::milliseconds patience) 
   committed_frames_ = 0;
   if (access != Access::write) {
     try {
-      run("SELECT 1 FROM sqlite_master LIMIT 1");  // BEGIN alone does not fix the moment
+      // BEGIN alone does not fix the moment.
+      SqliteConnection::run("SELECT 1 FROM sqlite_master LIMIT 1", {}, [](Row) { return true; });
     } catch (...) {
-      rollback();
+      SqliteConnection::rollback();
       throw;
     }
   }

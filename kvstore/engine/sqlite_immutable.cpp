@@ -73,8 +73,8 @@ void ImmutableConnection::raise_written() const {
 }
 
 /// Does what reads the file, and again where that was written meanwhile, as long as nothing was
-/// handed out; what looked like damage was none then. The log that there is now stays, for others
-/// remove none under the lock, and is read the second time.
+/// handed out, which `body` notes; what looked like damage was none then. The log that there is now
+/// stays, for others remove none under the lock, and is read the second time.
 void ImmutableConnection::reliably(FunctionRef<void()> body, const HandedOut& handed_out) {
   const Use use(*this);
   const bool starts = state() == State::idle;
@@ -101,9 +101,9 @@ std::int64_t ImmutableConnection::run(std::string_view sql, Row parameters, OnRo
   const auto hand_out = [&](Row row) {
     const bool first = handed_out == HandedOut::nothing;
     if (first && may_be_written()) raise_written();
-    handed_out = HandedOut::some;
+    handed_out = first ? HandedOut::all : HandedOut::some;
     const bool more = on_row(row);
-    if (first && !more) handed_out = HandedOut::all;
+    if (more) handed_out = HandedOut::some;
     return more;
   };
   reliably([&] { changed = SqliteConnection::run(sql, parameters, hand_out); }, handed_out);
@@ -111,8 +111,8 @@ std::int64_t ImmutableConnection::run(std::string_view sql, Row parameters, OnRo
 }
 
 void ImmutableConnection::run_many(std::string_view sql, NextRow next_row, OnResult on_result) {
-  auto handed_out = HandedOut::some;  // the parameters cannot be had again
-  reliably([&] { SqliteConnection::run_many(sql, next_row, on_result); }, handed_out);
+  // The parameters cannot be had again.
+  reliably([&] { SqliteConnection::run_many(sql, next_row, on_result); }, HandedOut::some);
 }
 
 void ImmutableConnection::begin(Access access, std::chrono::milliseconds patience) {

@@ -262,7 +262,8 @@ bool DatabaseFile::may_have_journal() const noexcept {
 }
 
 bool DatabaseFile::may_be_written() const {
-  return has_log() || (may_have_log() && may_be_there(index_of_log_));
+  // In this order: a log is missing also where the path does not lead to the file any more.
+  return has_log() || (may_have_log() && may_be_there(index_of_log_)) || !is_in_place();
 }
 
 bool DatabaseFile::may_write() const noexcept {

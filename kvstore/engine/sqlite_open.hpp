@@ -57,7 +57,8 @@ class DatabaseFile {
   [[nodiscard]] bool may_have_journal() const noexcept;
 
   /// Whether somebody may have written it while SharedLock was held, from before this was false: a
-  /// log lies beside it that is not empty, or one with its index, which whoever writes it makes.
+  /// log lies beside it that is not empty, or one with its index, which whoever writes it makes; or
+  /// the path leads to another file.
   [[nodiscard]] bool may_be_written() const;
 
   /// Whether the system lets this process write the file, and make others beside it.

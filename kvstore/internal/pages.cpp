@@ -34,7 +34,8 @@ std::string Pages::behind(std::string key) const {
   return key;
 }
 
-/// A damaged entry must not hide those before it, so its error waits until they are taken.
+/// A damaged entry must not hide those before it, so its error waits until they are taken. Any
+/// other error may be of all that was read.
 void Pages::fill(Reading& reading, const Bounds& span, std::size_t most) {
   constexpr std::size_t page_bytes = 1U << 20U;
   try {
@@ -46,8 +47,11 @@ void Pages::fill(Reading& reading, const Bounds& span, std::size_t most) {
       keep(record);
       return range_.limit == 0 || ++taken_ < range_.limit;
     });
-  } catch (const Error&) {
-    if (rows_.empty()) throw;
+  } catch (const Error& error) {
+    if (rows_.empty() || error.code() != ErrorCode::corrupt) {
+      clear();
+      throw;
+    }
     failure_ = std::current_exception();
     complete_ = true;
   } catch (...) {

@@ -35,6 +35,7 @@ class Scan {
 
   void load(std::size_t most) {
     next_ = 0;
+    entry_.value = nullptr;  // its parts may each be as large as they ever were
     if (pages_.next(most)) parse();
   }
 

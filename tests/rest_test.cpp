@@ -255,10 +255,10 @@ TEST_F(AtRest, MayBeOpenedAndClosedByOthersAllTheTimeWhileAReadOnlyStoreTakesSna
                   "    db.close()\n"
                   "    print('closed', flush=True)\n",
                   file_});
-  for (int i = 0; i < 50; ++i) {
+  for (int stores = 0; stores < 50; ++stores) {
     ASSERT_TRUE(writer.line());
     const KVStore store(file_, {.busy_timeout = Duration(20'000), .read_only = true});
-    for (int snapshots = 0; snapshots < 20; ++snapshots) EXPECT_NO_THROW(store.snapshot());
+    for (int i = 0; i < 20; ++i) EXPECT_NO_THROW(static_cast<void>(store.snapshot()));
   }
 }
 

@@ -213,7 +213,7 @@ TEST_F(AtRest, LeavesNoLogWhereAReadOnlyStoreWaitedForAWriterThatClosed) {
   EXPECT_EQ(std::distance(begin, fs::directory_iterator()), 1);
 }
 
-/// Larger than what a connection keeps of a file without being asked to.
+/// A text on pages of its own, which a read of another entry does not bring into memory.
 std::string large(char letter) {
   std::string text(100'000, letter);
   return text;

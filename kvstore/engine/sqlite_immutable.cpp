@@ -31,7 +31,7 @@ ImmutableConnection::ImmutableConnection(const DatabaseFile& file, const Options
 /// Waits for whoever has the file alone, as he has who moves his log into it and closes it.
 /// Throws: busy.
 void ImmutableConnection::lock() {
-  if (lock_) return;
+  if (lock_) return;  // a log that was found stays only as long as it is held
   if (!lock_file_) lock_file_.emplace(file_.path(), true);
   if (lock_file_->get() == nullptr) {
     lock_file_.reset();

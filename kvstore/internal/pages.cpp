@@ -35,7 +35,7 @@ std::string Pages::behind(std::string key) const {
 }
 
 /// A damaged entry must not hide those before it, so its error waits until they are taken. Any
-/// other error may be of all that was read.
+/// other error may concern all that was read.
 void Pages::fill(Reading& reading, const Bounds& span, std::size_t most) {
   constexpr std::size_t page_bytes = 1U << 20U;
   try {
